@@ -210,7 +210,14 @@ static inline void rig_says(struct rig *r, const char *method, const char *targe
             .method = method, .target = target, .times = times, .status = status, .body = body});
 }
 
-/* The same of a GET for ever, and by this Date our clock is so far ahead. */
+/* Defender takes a request for the isolation, which is under way then as ACTION. times: as rig_says has it. */
+static inline void rig_takes_isolate(struct rig *r, unsigned times)
+{
+    rig_says(r, "POST", ISOLATE, times, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+}
+
+/* rig_says of a GET for ever; by its Date our clock is so far ahead. */
 static inline void rig_says_dated_status(struct rig *r, const char *target, int status,
                                          const char *body, int64_t ahead_ms)
 {
@@ -312,43 +319,29 @@ static inline bool rig_claim(struct rig *r, enum work_kind kind, struct work *re
     return n == 1;
 }
 
-/* Runs every case, isolation and row of the ledger that is due now; notices stay. Returns how many runs there were. */
+/* Runs every case, isolation, action, question, silence and row of the ledger that is due now; notices stay. Returns how
+ * many runs there were; fails the test when there is no end to them. */
 static inline size_t rig_work(struct rig *r)
 {
+    static const struct {
+        enum work_kind kind;
+        void (*run)(struct engine *g, struct work *w);
+    } kinds[] = {
+        {WORK_CASE, expand_run},   {WORK_ISOLATION, isolation_run}, {WORK_LEDGER, ledger_run},
+        {WORK_ACTION, action_run}, {WORK_QUESTION, question_run},   {WORK_MUTE, mute_run},
+    };
     struct work w;
     size_t n = 0;
 
-    for (bool any = true; any && n < 50;) {
+    for (bool any = true; any;) {
         any = false;
-        if (rig_claim(r, WORK_CASE, &w)) {
-            expand_run(r->g, &w);
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+            if (!rig_claim(r, kinds[i].kind, &w))
+                continue;
+            kinds[i].run(r->g, &w);
             any = true;
-            n++;
-        }
-        if (rig_claim(r, WORK_ISOLATION, &w)) {
-            isolation_run(r->g, &w);
-            any = true;
-            n++;
-        }
-        if (rig_claim(r, WORK_LEDGER, &w)) {
-            ledger_run(r->g, &w);
-            any = true;
-            n++;
-        }
-        if (rig_claim(r, WORK_ACTION, &w)) {
-            action_run(r->g, &w);
-            any = true;
-            n++;
-        }
-        if (rig_claim(r, WORK_QUESTION, &w)) {
-            question_run(r->g, &w);
-            any = true;
-            n++;
-        }
-        if (rig_claim(r, WORK_MUTE, &w)) {
-            mute_run(r->g, &w);
-            any = true;
-            n++;
+            if (++n > 1000)
+                fail_msg("what was done is due again at once, without an end");
         }
     }
     return n;

@@ -21,7 +21,7 @@ static int64_t push(struct rig *r, const char *alert)
     rig_says(r, "GET", GET_ALERT, 0, 200, alert);
     rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
     rig_says(r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(r, "POST", ISOLATE, 0, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(r, 0);
     return rig_push(r, ALERT, NULL);
 }
 
@@ -729,8 +729,7 @@ static void test_expand__cases_that_wait_are_read_together(void **state)
     rig_says(&r, "GET", LIST_ALERTS, 0, 200, THREE_ALERTS);
     rig_says(&r, "GET", LIST_MACHINES, 0, 200, TWO_MACHINES);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "GET", "/api/alerts"), 1);
     assert_int_equal(rig_seen(&r, "GET", "/api/machines"), 1);
@@ -2355,8 +2354,7 @@ static void test_expand__a_crowd_reads_nothing_for_a_tenant_that_is_gone(void **
     rig_says(&r, "GET", LIST_MACHINES, 0, 200,
              "{\"value\":[" ONE_MACHINE(MACHINE, "a.example") "]}");
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     for (int i = 0; i < CROWD; i++)
         (void)rig_push(&r, arena_fmt(r.arena, "da%d_-2", i), NULL);
     gone = rig_push_to(&r, "acme", "da1_-8", NULL, false);

@@ -356,8 +356,7 @@ static void test_explain__steps_are_told_as_the_case_has_them(void **state)
     rig_says(&r, "GET", GET_MACHINE, 0, 200,
              "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"pc-1\"}");
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     assert_int_equal(store_question_list(r.store, r.arena, QUESTION_STATES, 0, 1, &q, &n, NULL),
                      ERR_OK);
     yes.question = q[0].id;

@@ -160,8 +160,7 @@ static void test_fallback__a_server_down_for_two_hours_gets_all_of_it_once(void 
     (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
     open_rig(&r, RULES_ISOLATE_AND_MAIL, mail, "");
     sim_tell(sim, "/config", DOWN);
-    rig_says(&r, "POST", ISOLATE, 1, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 1);
     rig_says(&r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
     isolated = rig_push(&r, ALERT, MACHINE);
@@ -244,8 +243,7 @@ static void test_fallback__after_an_outage_no_old_state_comes_behind_a_new_one(v
     (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
     open_rig(&r, RULES_ISOLATE_AND_MAIL, mail, "");
     sim_tell(sim, "/config", DOWN);
-    rig_says(&r, "POST", ISOLATE, 1, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 1);
     rig_says(&r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
     id = rig_push(&r, ALERT, MACHINE);
@@ -1101,8 +1099,7 @@ static void test_fallback__who_waits_for_an_answer_holds_up_nobody(void **state)
     (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
     open_rig(&r, RULES_ISOLATE_AND_MAIL, mail, "");
     sim_tell(sim, "/config", DOWN);
-    rig_says(&r, "POST", ISOLATE, 1, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 1);
     rig_says(&r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
     id = rig_push(&r, ALERT, MACHINE);

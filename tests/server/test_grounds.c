@@ -24,7 +24,7 @@ static int64_t throttled(struct rig *r, const char *rules)
                                                .status = 429,
                                                .headers = "Retry-After: 120\r\n",
                                                .body = "{}"});
-    rig_says(r, "POST", ISOLATE, 0, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(r, 0);
     rig_says(r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
     id = rig_push(r, ALERT, MACHINE);
@@ -75,8 +75,7 @@ static void test_grounds__a_dropped_case_hands_on_what_another_waits_for(void **
     rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
     rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     rig_says(&r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
     other = rig_push(&r, OTHER_ALERT, MACHINE);
@@ -166,8 +165,7 @@ static void test_grounds__what_is_handed_on_is_asked_for_as_the_heirs_rule_says(
              "\"machineId\":\"" MACHINE "\"}");
     rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     rig_says(&r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
     other = rig_push(&r, OTHER_ALERT, MACHINE);
@@ -234,8 +232,7 @@ static void judged_anew(const char *alert)
     rig_says(&r, "GET", "/api/machines/" OTHER_MACHINE, 0, 200,
              "{\"id\":\"" OTHER_MACHINE "\",\"computerDnsName\":\"ws-200.corp.example\"}");
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     rig_says(&r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
     rig_pass(&r, 3 * SECOND_MS, SECOND_MS);
@@ -330,8 +327,7 @@ static void test_grounds__a_machine_that_cannot_be_read_is_no_verdict(void **sta
     rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
     rig_says(&r, "GET", GET_MACHINE, 0, 503, "{}");
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     rig_pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
     assert_true(rig_seen(&r, "GET", GET_MACHINE) > 0);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
@@ -342,8 +338,7 @@ static void test_grounds__a_machine_that_cannot_be_read_is_no_verdict(void **sta
     rig_says(&r, "GET", GET_MACHINE, 0, 200,
              "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"x\",\"machineTags\":[]}");
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     rig_says(&r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
     rig_pass(&r, 10 * MINUTE_MS, 5 * SECOND_MS);
@@ -377,8 +372,7 @@ static void test_grounds__what_happens_while_it_waits_is_seen_before_the_request
             assert_int_equal(desk_pause(r.g, &(struct desk_order){.who = "maria"}, &e), ERR_OK);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 0, 200, rows[i].list);
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         rig_pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
         assert_int_equal(rig_isolation(&r).state, rows[i].ends);
@@ -528,8 +522,7 @@ static void test_grounds__an_old_look_is_no_ground_after_a_slow_step(void **stat
     rig_says(&r, "GET", LIST, 1, 200, NOTHING);
     rig_says(&r, "GET", LIST, 0, 200, IN_FORCE); /* an analyst was faster */
     rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 200, MACHINE_DOC);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     slow.r = &r;
     slow.target = "/api/machines/" MACHINE "/tags";
     slow.ms = 3 * MINUTE_MS;
@@ -584,8 +577,7 @@ static void test_grounds__a_policy_that_changes_before_the_request_isolates_noth
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);
         rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 200, MACHINE_DOC);
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         reload.r = &r;
         reload.method = rows[i].method;
         reload.target = rows[i].target;
@@ -664,8 +656,7 @@ static void test_grounds__a_policy_that_changes_before_the_question_asks_nothing
     rig_open(&r, RULES_ASK_WITHIN("4h"));
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     reload.r = &r;
     reload.method = "GET";
     reload.target = GET_ALERT;
@@ -706,8 +697,7 @@ static void test_grounds__a_question_is_by_the_terms_in_force(void **state)
         engine_use(r.g, rig_runtime(&r, arena_fmt(r.arena, RULES_ASK_PEOPLE, rows[i].before, 1)));
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         reload.r = &r;
         reload.method = "GET";
         reload.target = GET_ALERT;

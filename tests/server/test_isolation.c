@@ -96,8 +96,7 @@ static void test_isolation__the_look_decides(void **state)
         rig_open(&r, NULL);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 0, 200, list_of(&r, rows[i].actions));
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         print_message("  %s\n", rows[i].label);
@@ -135,8 +134,7 @@ static void test_isolation__a_comment_that_shows_nothing_is_one_of_ours(void **s
                            titles[i]));
         rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         (void)rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         q = peer_request_for(r.peer, ISOLATE);
@@ -465,8 +463,7 @@ static void test_isolation__one_that_was_given_up_and_is_in_force_is_adopted(voi
     rig_says(&r, "GET", LIST, 1, 200, NOTHING);
     rig_says(&r, "GET", LIST, 0, 200,
              list_of(&r, ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     rig_says(&r, "GET", GET_ACTION, 0, 500, "{}");
     (void)rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
@@ -624,8 +621,7 @@ static size_t pass_dated(struct rig *r, int minutes, int64_t ahead_ms)
         hands_turn(&r->hands, MINUTE_MS);
         rig_afresh(r);
         rig_says_dated(r, LIST, NOTHING, ahead_ms);
-        rig_says(r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(r, 0);
         (void)rig_work(r);
         posts += rig_seen(r, "POST", ISOLATE);
     }
@@ -680,8 +676,7 @@ static void test_isolation__a_clock_that_is_far_off_isolates_nothing(void **stat
         if (rows[i].waits)
             rig_says(&r, "POST", ISOLATE, 0, 429, "{\"error\":{\"code\":\"429\"}}");
         else
-            rig_says(&r, "POST", ISOLATE, 0, 201,
-                     ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+            rig_takes_isolate(&r, 0);
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].waits || !rows[i].held);
@@ -1193,8 +1188,7 @@ static void test_isolation__follows_the_action_to_its_end(void **state)
         rig_open(&r, NULL);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         rig_says(&r, "GET", GET_ACTION, 0, 200,
@@ -1250,8 +1244,7 @@ static void test_isolation__one_that_came_to_nothing_beside_another_is_not_calle
         rig_open(&r, NULL);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
@@ -1303,8 +1296,7 @@ static void test_isolation__one_that_came_to_nothing_is_not_called_free_unseen(v
         rig_open(&r, NULL);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
@@ -1346,8 +1338,7 @@ static void test_isolation__after_a_long_pause_one_failed_look_tells_nobody_what
         rig_open(&r, NULL);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         hands_turn(&r.hands, 5 * DAY_MS);
@@ -1383,8 +1374,7 @@ static void test_isolation__looks_that_are_throttled_are_not_in_vain_within_seco
         rig_open(&r, NULL);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         hands_turn(&r.hands, HOUR_MS);
@@ -1430,8 +1420,7 @@ static void test_isolation__looks_that_are_put_off_for_a_day_keep_nobody_from_th
         rig_open(&r, NULL);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         hands_turn(&r.hands, HOUR_MS);
@@ -1464,8 +1453,7 @@ static void test_isolation__another_action_is_no_news_of_this_one(void **state)
         rig_open(&r, NULL);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         rig_says(&r, "GET", GET_ACTION, 0, 200, others[i]);
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
@@ -1486,8 +1474,7 @@ static void test_isolation__no_answer_is_no_reason_to_ask_later(void **state)
     rig_open(&r, NULL);
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     id = rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
     rig_says(&r, "GET", LIST, 0, 200,
@@ -1534,8 +1521,7 @@ static void test_isolation__a_machine_released_before_the_look_is_not_called_iso
         rig_open(&r, NULL);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         hands_turn(&r.hands, HOUR_MS);
@@ -1582,8 +1568,7 @@ static void test_isolation__one_that_ran_after_a_release_is_in_force(void **stat
     rig_open(&r, NULL);
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 1, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 1);
     id = rig_push(&r, ALERT, MACHINE);
     rig_says(&r, "GET", GET_ACTION, 7, 200,
              ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
@@ -1616,8 +1601,7 @@ static void test_isolation__after_a_long_pause_one_failed_look_gives_nothing_up(
         rig_says(&r, "GET", LIST, 0, 200,
                  list_of(&r, ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
         if (answered[i])
-            rig_says(&r, "POST", ISOLATE, 1, 201,
-                     ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+            rig_takes_isolate(&r, 1);
         else
             peer_script(r.peer,
                         &(struct peer_answer){
@@ -1703,8 +1687,7 @@ static void test_isolation__a_lost_lease_posts_nothing(void **state)
     rig_open(&r, NULL);
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     id = rig_push(&r, ALERT, MACHINE);
     assert_true(rig_claim(&r, WORK_CASE, &w));
     w.fence--; /* as if another had claimed it since */
@@ -1727,8 +1710,7 @@ static void test_isolation__a_lost_lease_on_a_judged_case_posts_nothing(void **s
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 2, 503, "{}");
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     id = rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
     assert_int_equal(rig_case(&r, id).state, CASE_ACTING);
@@ -1774,8 +1756,7 @@ static void test_isolation__a_lost_lease_on_the_isolation_posts_nothing(void **s
     rig_open(&r, NULL);
     (void)lose_answer(&r);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     hands_turn(&r.hands, MINUTE_MS);
     assert_true(rig_claim(&r, WORK_ISOLATION, &w));
     w.fence--;
@@ -1800,8 +1781,7 @@ static void test_isolation__one_that_is_woken_right_after_its_record_is_followed
     rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
     rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
     rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     id = rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
     asked = rig_isolation(&r);
@@ -1910,8 +1890,7 @@ static void test_isolation__a_lost_lease_on_what_is_followed_writes_nothing(void
     rig_open(&r, NULL);
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     rig_says(&r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
     id = rig_push(&r, ALERT, MACHINE);
@@ -2019,8 +1998,7 @@ static void test_isolation__many_share_a_look_and_a_list(void **state)
     rig_says(&r, "GET", LISTED, 0, 200,
              "{\"value\":[" OF_OTHER("a-person-s", "Isolate", "Succeeded") "," ACTION_DOC(
                  ACTION, "Isolate", "Succeeded", "null", "11:12") "]}");
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     hands_turn(&r.hands, 4 * SECOND_MS);
     (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "GET", "/api/machineactions"), 1);
@@ -2141,8 +2119,7 @@ static void test_isolation__a_list_of_other_actions_is_no_news_of_many(void **st
              "{\"value\":[" OF_OTHER(ACTION, "Isolate", "Succeeded") "," OF_OTHER(
                  "b2", "Unisolate", "Succeeded") "]}");
     rig_says(&r, "GET", GET_ACTION, 0, 404, "");
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     rig_says(&r, "POST", ISOLATE2, 0, 201, OF_OTHER("b2", "Isolate", "Pending"));
     hands_turn(&r.hands, 4 * SECOND_MS);
     (void)rig_work(&r);
@@ -2175,8 +2152,7 @@ static void test_isolation__a_strange_action_of_one_holds_no_other_up(void **sta
         rig_says(&r, "GET", LIST, 0, 200, list_of(&r, strange[i]));
         rig_says(&r, "GET", GET_ACTION, 0, 200,
                  ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         for (int k = 0; k < 5; k++) {
             atomic_store(&r.g->crowd[WORK_ISOLATION], true);
             rig_pass(&r, 4 * SECOND_MS, SECOND_MS);
@@ -2238,8 +2214,7 @@ static void test_isolation__the_reserve_is_for_the_look_too(void **state)
     rig_open(&r, NULL);
     ask_for_two(&r, ids);
     rig_says(&r, "GET", "/api/machineactions?", 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     rig_says(&r, "POST", ISOLATE2, 0, 201, OF_OTHER("other", "Isolate", "Pending"));
     leave_calls(&r, 1);
     hands_turn(&r.hands, 4 * SECOND_MS);
@@ -2329,7 +2304,7 @@ static void pass_crowded(struct rig *r, int64_t total_ms)
 /* The far side takes both. */
 static void takes_both(struct rig *r)
 {
-    rig_says(r, "POST", ISOLATE, 0, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(r, 0);
     rig_says(r, "POST", ISOLATE2, 0, 201, OF_OTHER("b2", "Isolate", "Pending"));
 }
 
@@ -2346,8 +2321,7 @@ static void test_isolation__only_a_bare_machine_s_look_is_kept(void **state)
     ask_for_two(&r, ids);
     rig_says(&r, "GET", "/api/machineactions?", 0, 200,
              "{\"value\":[" ACTION_DOC("a-person-s", "Isolate", "Pending", "null", "11:12") "]}");
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     rig_says(&r, "POST", ISOLATE2, 0, 201, OF_OTHER("other", "Isolate", "Pending"));
     leave_calls(&r, 4);
     hands_turn(&r.hands, 20 * SECOND_MS);
@@ -2641,8 +2615,7 @@ static void test_isolation__who_is_one_of_many_waits_for_the_others(void **state
     rig_says(&r, "GET", LISTED, 0, 200,
              "{\"value\":[" OF_OTHER("b2", "Isolate", "Succeeded") "," ACTION_DOC(
                  ACTION, "Isolate", "Succeeded", "null", "11:12") "]}");
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     rig_says(&r, "POST", ISOLATE2, 0, 201, OF_OTHER("b2", "Isolate", "Pending"));
     hands_turn(&r.hands, 20 * SECOND_MS);
     assert_true(rig_claim(&r, WORK_ISOLATION, &one));

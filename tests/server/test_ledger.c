@@ -26,7 +26,7 @@ static int64_t isolated_and_told(struct rig *r, const char *told)
 
     rig_afresh(r);
     rig_says(r, "GET", LIST, 1, 200, NOTHING);
-    rig_says(r, "POST", ISOLATE, 1, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(r, 1);
     rig_says(r, "GET", GET_ACTION, 1, 200,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
     id = rig_push(r, ALERT, MACHINE);
@@ -98,8 +98,7 @@ static void test_ledger__a_case_that_ends_late_tells_nothing_old(void **state)
                  "email: {}, scan: {}]}\n  - {name: tell, do: [email: {}]}\n");
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 1, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 1);
     rig_says(&r, "POST", scan, 1, 400, "{}");
     rig_says(&r, "GET", GET_ACTION, 1, 200,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
@@ -705,8 +704,7 @@ static void test_ledger__the_end_of_what_a_dropped_case_asked_for_is_told(void *
         rig_open(&r, NULL);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 1, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 1);
         rig_says(&r, "GET", GET_ACTION, 0, 200,
                  strcmp(rows[i].ends, "Failed") == 0
                      ? ACTION_DOC(ACTION, "Isolate", "Failed", "null", "11:12")
@@ -738,8 +736,7 @@ static void test_ledger__a_case_that_is_not_done_is_not_tried_again_for_its_isol
                  "rules:\n  - {name: contain, do: [isolate: {}, tag: {add: seen}, email: {}]}\n");
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 1, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 1);
         rig_says(&r, "GET", GET_ACTION, 0, 200,
                  ACTION_DOC(ACTION, "Isolate", "Failed", "null", "11:12"));
         rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 503, "{}");
@@ -1852,8 +1849,7 @@ static void test_ledger__an_order_needs_a_reason_and_a_machine_that_is_isolated(
     rig_open(&r, NULL);
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 1, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 1);
     (void)rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
     o.id = rig_isolation(&r).id;
@@ -2301,8 +2297,7 @@ static void test_ledger__a_rules_time_begins_with_the_confirmation(void **state)
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 1, 200, NOTHING);
     rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
-    rig_says(&r, "POST", ISOLATE, 1, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 1);
     rig_says(&r, "GET", GET_ACTION, 20, 200,
              ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
     rig_says(&r, "GET", GET_ACTION, 0, 200,
@@ -2448,7 +2443,7 @@ static int64_t lapsed(struct rig *r)
 
     rig_afresh(r);
     rig_says(r, "GET", LIST, 1, 200, NOTHING);
-    rig_says(r, "POST", ISOLATE, 1, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(r, 1);
     rig_says(r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
     id = rig_push(r, ALERT, MACHINE);
@@ -2502,8 +2497,7 @@ static void test_ledger__a_second_one_is_not_told_as_lapsing(void **state)
         rig_open(&r, NULL);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 1, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 1);
         rig_says(&r, "GET", GET_ACTION, 0, 200,
                  ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
         if (rows[i].failed)
@@ -2542,8 +2536,7 @@ static void test_ledger__after_a_pause_one_failed_look_tells_of_no_lapsing(void 
         rig_open(&r, NULL);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 1, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 1);
         rig_says(&r, "GET", GET_ACTION, 0, 200,
                  ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
         rig_says(&r, "GET", LIST, times, 503, "{}");
@@ -2573,8 +2566,7 @@ static void test_ledger__a_second_one_that_never_ends_is_not_told_as_unknown(voi
     rig_open(&r, NULL);
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 1, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 1);
     rig_says(&r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
     rig_says(&r, "GET", LIST, 0, 200, theirs);
@@ -2602,8 +2594,7 @@ static void test_ledger__one_failed_look_gives_no_second_one_up(void **state)
         rig_open(&r, NULL);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 1, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 1);
         rig_says(&r, "GET", GET_ACTION, 0, 200,
                  ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
         rig_says(&r, "GET", LIST, 0, 200, theirs);
@@ -2730,8 +2721,7 @@ static void test_ledger__all_who_waited_for_an_absent_machine_are_judged_anew(vo
     rig_open(&r, NULL);
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 1, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 1);
     first = rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
     two_alerts(&r);
@@ -2772,8 +2762,7 @@ static void test_ledger__a_case_that_begins_anew_has_no_yes_of_before(void **sta
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
     rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 400, "");
-    rig_says(&r, "POST", ISOLATE, 1, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 1);
     rig_says(&r, "GET", GET_ACTION, 0, 200, TIMED_OUT);
     id = rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
@@ -2818,8 +2807,7 @@ static void test_ledger__a_case_that_is_not_done_when_its_machine_is_seen_begins
                      "if: {isolate: isolated}}, email: {}]}\n");
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 1, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 1, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 1);
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);

@@ -38,8 +38,7 @@ static void test_pause__withholds_what_rules_want_and_a_retry_does_it_later(void
     rig_open(&r, NULL);
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     assert_int_equal(desk_pause(r.g, &drill, &e), ERR_OK);
     id = rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
@@ -74,8 +73,7 @@ static void test_pause__stops_what_waits_to_be_asked_for_again(void **state)
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
     rig_says(&r, "POST", ISOLATE, 1, 429,
              "{\"error\":{\"code\":\"429\",\"message\":\"in 8 seconds\"}}");
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     id = rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
     assert_int_equal(rig_isolation(&r).state, ISOLATION_REQUESTED);
@@ -104,8 +102,7 @@ static void test_pause__lets_what_was_asked_for_come_to_its_end(void **state)
     rig_open(&r, NULL);
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     rig_says(&r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
     id = rig_push(&r, ALERT, MACHINE);
@@ -154,8 +151,7 @@ static void test_pause__a_file_pauses_as_long_as_it_is_there(void **state)
     engine_use(r.g, rig_runtime(&r, rules));
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     rig_write(&r, "stop", "");
     id = rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
@@ -283,8 +279,7 @@ static void test_pause__a_file_that_cannot_be_looked_at_pauses(void **state)
                                            r.dir, rows[i].file)));
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         (void)rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         print_message("  %s\n", rows[i].file);

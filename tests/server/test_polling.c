@@ -67,7 +67,7 @@ static void list_alert(struct rig *r, int64_t created, int64_t changed)
 
     rig_afresh(r);
     rig_says(r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(r, "POST", ISOLATE, 0, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(r, 0);
     rig_says(r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Failed", "null", "11:12"));
     rig_says(r, "GET", CHANGED, 0, 200,

@@ -31,7 +31,7 @@ static void scene(struct rig *r, const char *rules)
     rig_open(r, rules);
     rig_afresh(r);
     rig_says(r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(r, "POST", ISOLATE, 0, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(r, 0);
 }
 
 static struct question_record newest(struct rig *r)
@@ -186,8 +186,7 @@ static void test_question__a_yes_outlasts_a_failed_read(void **state)
     assert_int_equal(rig_case(&r, id).state, CASE_DECIDING);
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     rig_close(&r);
@@ -374,8 +373,7 @@ static void test_question__an_answer_is_in_time_or_none(void **state)
                          in_time[i] ? ERR_OK : ERR_CONFLICT);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-        rig_says(&r, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&r, 0);
         (void)rig_work(&r);
         rig_pass(&r, HOUR_MS, 10 * MINUTE_MS);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), in_time[i]);
@@ -678,8 +676,7 @@ static void test_question__a_replica_that_was_not_told_yet_voids_nothing(void **
     rig_afresh(&other);
     rig_says(&told, "GET", LIST, 0, 200, NOTHING);
     rig_says(&other, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&other, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&other, 0);
     (void)rig_push(&told, ALERT, MACHINE);
     (void)rig_work(&told);
     assert_int_equal(say(&other, "a@x.example", true, NULL, &now, &e), ERR_AGAIN);
@@ -733,8 +730,7 @@ static void test_question__what_was_let_past_waits_for_a_replica_that_was_told(v
         rig_says(&told, "GET", LIST, 0, 200, NOTHING);
         rig_says(&other, "GET", LIST, 0, 200, NOTHING);
         rig_says(&told, "POST", ISOLATE, 0, 409, "{}");
-        rig_says(&other, "POST", ISOLATE, 0, 201,
-                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_takes_isolate(&other, 0);
         (void)rig_push(&told, ALERT, MACHINE);
         (void)rig_work(&told);
         assert_int_equal(say(&told, "a@x.example", true, NULL, &now, &e), ERR_OK);
@@ -774,8 +770,7 @@ static void test_question__a_replica_that_was_not_told_yet_asks_nobody_again(voi
     rig_says(&told, "GET", LIST, 1, 200, NOTHING);
     rig_says(&told, "GET", LIST, 0, 503, "{}");
     rig_says(&other, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&other, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&other, 0);
     (void)rig_push(&told, ALERT, MACHINE);
     (void)rig_work(&told);
     asked = newest(&told).id;
@@ -870,8 +865,7 @@ static void test_question__a_machine_that_changed_makes_the_yes_void(void **stat
     rig_says(&r, "GET", GET_MACHINE, 0, 200,
              "{\"id\":\"" MACHINE "\",\"machineTags\":[\"tier-0\"]}");
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 0, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 0);
     assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
     (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);

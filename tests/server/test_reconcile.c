@@ -98,7 +98,7 @@ static int64_t isolated_as(struct rig *r, const char *doc)
     int64_t id;
 
     rig_says(r, "GET", OF_ONE, 1, 200, NOTHING);
-    rig_says(r, "POST", ISOLATE, 1, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(r, 1);
     rig_says(r, "GET", GET_ACTION, 1, 200, doc);
     id = rig_push(r, ALERT, MACHINE);
     (void)rig_work(r);
@@ -825,8 +825,7 @@ static void test_reconcile__what_is_under_way_is_left_to_its_own_work(void **sta
     (void)state;
     begin(&r);
     rig_says(&r, "GET", OF_ONE, 1, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 1, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 1);
     id = rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
     assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
@@ -1083,8 +1082,7 @@ static void test_reconcile__what_is_in_force_beside_ours_is_adopted_after_it(voi
     (void)state;
     begin(&r);
     rig_says(&r, "GET", OF_ONE, 1, 200, NOTHING);
-    rig_says(&r, "POST", ISOLATE, 1, 201,
-             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_takes_isolate(&r, 1);
     (void)rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
     hands_turn(&r.hands, 25 * MINUTE_MS);

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "console_pages.h"
 #include "desk.h"
@@ -13,7 +12,6 @@
 #include "routes.h"
 
 #define FORM_MAX       8192 /* an order and its reason, each byte of it encoded */
-#define FORM_TYPE      "application/x-www-form-urlencoded"
 #define TOKEN_TEXT_MAX 1024
 
 _Static_assert(DOOR_NAME_MAX == DESK_WHO_MAX, "who signs in can give orders by that name");
@@ -167,15 +165,6 @@ static void trouble(struct console_page *p, unsigned status, const char *text, c
 
 /* ---- who, and whether he means it ------------------------------------------------------------- */
 
-static bool is_form(const struct http_request *r)
-{
-    unsigned count = 0;
-    const char *type = http_header(r, "Content-Type", &count);
-    size_t len = type ? strcspn(type, "; \t") : 0;
-
-    return count == 1 && len == strlen(FORM_TYPE) && strncasecmp(type, FORM_TYPE, len) == 0;
-}
-
 static void turn_away(struct console_page *p, const struct visit *v, enum door_answer answer)
 {
     static const char *const challenge[][2] = {{"WWW-Authenticate", "Bearer"}, {NULL, NULL}};
@@ -207,7 +196,7 @@ static bool refuse(struct console *c, struct http_request *r, struct visit *v, b
     else if (!v->page && !posts)
         trouble(&p, 405, "Opening this does nothing: it takes the form of a page.",
                 "Open the page and send its form.", order);
-    else if (posts && !is_form(r))
+    else if (posts && !html_is_form(r))
         trouble(&p, 415, "This is no form.",
                 "Send the form of the page; programs give orders at /api, as JSON.", NULL);
     else if (posts && !door_is_own_page(r))

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base64.h"
 #include "mime.h"
@@ -338,4 +339,14 @@ void html_redirect(struct http_request *r, const char *location, const char *con
         reply(r, &a, extra);
     else
         http_reply_problem(r, 503, "Out of memory: what was ordered is done.", NULL);
+}
+
+bool html_is_form(const struct http_request *r)
+{
+    static const char form[] = "application/x-www-form-urlencoded";
+    unsigned count = 0;
+    const char *type = http_header(r, "Content-Type", &count);
+    size_t len = type ? strcspn(type, "; \t") : 0;
+
+    return count == 1 && len == sizeof form - 1 && strncasecmp(type, form, len) == 0;
 }

@@ -73,6 +73,11 @@ void html_cell_time(struct html_table *t, int64_t wall_ms, int64_t now);
 void html_row_end(struct html_table *t);
 void html_table_end(struct html_table *t);
 
+/* ---- what it sends ------------------------------------------------------------------------------ */
+
+/** Is the request's body that of a form: its one Content-Type, whatever stands behind it? */
+bool html_is_form(const struct http_request *r);
+
 /* ---- its answer ------------------------------------------------------------------------------- */
 
 /**

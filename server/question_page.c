@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "approver.h"
 #include "capability.h"
@@ -20,7 +19,6 @@
 #define WAITING_MAX 256
 #define CASES_SHOWN 100
 #define FORM_MAX    4096 /* an answer and its reason, each byte of it encoded */
-#define FORM_TYPE   "application/x-www-form-urlencoded"
 
 struct question_page {
     struct engine *g;
@@ -304,15 +302,6 @@ static void serve(struct http_request *r, void *ctx)
 
 /* ---- HTTP ------------------------------------------------------------------------------------- */
 
-static bool is_form(struct http_request *r)
-{
-    unsigned count = 0;
-    const char *type = http_header(r, "Content-Type", &count);
-    size_t len = type ? strcspn(type, "; \t") : 0;
-
-    return count == 1 && len == strlen(FORM_TYPE) && strncasecmp(type, FORM_TYPE, len) == 0;
-}
-
 /* A browser shows its certificate, and a proxy the sign-in, whoever made the page that sends a form: with a link of his
  * own one person could have others answer without their knowing. (Where the link is the proof there is nobody to trick.) */
 static bool is_of_others(struct question_page *p, const struct http_request *r)
@@ -348,7 +337,7 @@ static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_m
         not_found(r);
     else if (code)
         unavailable(r);
-    else if (v->answers && !is_form(r))
+    else if (v->answers && !html_is_form(r))
         http_reply_problem(r, 415, "An answer is sent by the form of this page.", NULL);
     else if (v->answers && is_of_others(p, r))
         http_reply_problem(r, 403,

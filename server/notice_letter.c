@@ -472,8 +472,7 @@ void notice_compose(struct letter *l, const struct notice *n, const struct runti
     if (n->body)
         letter_words(l, letter_cut(a, n->body, BODY_MAX));
     if (n->link)
-        letter_link(l, "The investigation package (whoever has the link may read it)",
-                    "Download the investigation package", n->link);
+        letter_link(l, NOTICE_PACKAGE_WORDS, NOTICE_PACKAGE_LABEL, n->link);
     if (link)
         letter_link(l, "Decide (opening the page does nothing)", "Look at it and decide", link);
     if (portal)

@@ -41,6 +41,9 @@ bool notice_is_isolated_beside(const struct notice *n);
 int64_t notice_isolated_since(const struct isolation_record *i);
 /** Since when it stands as it does, wall ms. */
 int64_t notice_since(const struct isolation_record *i);
+/* The words of the link to a package, in the mail's text and in its HTML: preview.c knows it by them. */
+#define NOTICE_PACKAGE_WORDS "The investigation package (whoever has the link may read it)"
+#define NOTICE_PACKAGE_LABEL "Download the investigation package"
 /** Composes l from its beginning up to letter_put or letter_build. link: of this message's reader, to answer a
  *  question by; NULL: none. */
 void notice_compose(struct letter *l, const struct notice *n, const struct runtime *rt,

@@ -7,6 +7,7 @@
 #include "json.h"
 #include "mime.h"
 #include "mime_read.h"
+#include "notice_letter.h"
 #include "question.h"
 #include "standing.h"
 
@@ -122,20 +123,41 @@ static bool blot_links(char *text)
     return found;
 }
 
-/* Nor is a link that holds its own permission, as that to a package does: in its query, as sig=. */
-static bool blot_signatures(char *text)
+/* What of a link's text follows its host; true: there was something. */
+static bool blot_behind_host(char *url, size_t len)
+{
+    const char *host = strstr(url, "://");
+    size_t kept = host && host < url + len ? (size_t)(host - url) + strlen("://") : 0;
+
+    kept += strcspn(url + kept, "/?#");
+    if (kept >= len)
+        return false;
+    memset(url + kept, '*', len - kept);
+    return true;
+}
+
+/* Nor is the link to a package, which holds its own permission: Defender's in its query, as token=, and what else it may be
+ * called nobody has written down. It is known by the words beside it. */
+static bool blot_packages(char *text)
 {
     bool found = false;
 
-    for (char *p = text; p && (p = strstr(p, "sig=")) != NULL;) {
-        const bool begins = p > text && strchr("?&;", p[-1]); /* ;: of &amp; */
+    for (char *p = text; p && (p = strstr(p, NOTICE_PACKAGE_WORDS)) != NULL;) {
         size_t len;
 
-        p += strlen("sig=");
-        len = begins ? strcspn(p, " \t\r\n\"'<>&") : 0;
-        memset(p, '*', len);
-        found = found || len;
+        p += strlen(NOTICE_PACKAGE_WORDS);
+        p += strspn(p, ": \t\r\n");
+        len = strcspn(p, " \t\r\n");
+        found = blot_behind_host(p, len) || found;
         p += len;
+    }
+    for (char *p = text; p && (p = strstr(p, "<a href=\"")) != NULL;) {
+        const char *words;
+
+        p += strlen("<a href=\"");
+        words = strchr(p, '>');
+        if (words && strncmp(words + 1, NOTICE_PACKAGE_LABEL, strlen(NOTICE_PACKAGE_LABEL)) == 0)
+            found = blot_behind_host(p, strcspn(p, "\"")) || found;
     }
     return found;
 }
@@ -162,7 +184,7 @@ static enum err_code write_mail(struct json_out *o, const struct notice_record *
 
         code = mime_part(r->message, parts[i].type, &part, e);
         blotted = blot_links(part.data) || blotted;
-        blotted = blot_signatures(part.data) || blotted;
+        blotted = blot_packages(part.data) || blotted;
         json_out_string(o, parts[i].name, buf_text(&part));
     }
     if (!blotted) /* it is encoded: no place to look for a link */

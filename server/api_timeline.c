@@ -119,7 +119,9 @@ static void add_isolation(struct timeline *t, const struct case_record *c,
             BECAUSE(i->why));
     if (i->state == ISOLATION_RELEASING)
         add(t, i->updated, "release not confirmed by Defender%s%s", BECAUSE(i->release_why));
-    add(t, i->released, "released: confirmed by Defender%s%s", BECAUSE(i->release_why));
+    /* Whose release it was, and whether Defender confirmed one, is in its reason: who ordered one that came to nothing did not
+     * release it, and what Defender lists no more it has not confirmed. */
+    add(t, i->released, "released%s%s", BECAUSE(i->why));
 }
 
 static void add_question(struct timeline *t, const struct api_asked *asked)

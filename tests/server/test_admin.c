@@ -1147,6 +1147,43 @@ static void test_admin__a_case_has_a_timeline(void **state)
     close_desk(d);
 }
 
+/* The reason of an order that came to nothing is no reason of a release that somebody else made, or that is only thought to
+ * be: "Defender lists no isolation any more" is no word of Defender's. */
+static void test_admin__a_timeline_knows_whose_release_it_was(void **state)
+{
+    static const struct {
+        const char *why, *ordered, *told;
+    } rows[] = {
+        {"released at Defender, and isolated there again since by ann@x.example",
+         "release ordered by jan: false alarm",
+         "released: released at Defender, and isolated there again since by ann@x.example"},
+        {"Defender lists no isolation any more", NULL,
+         "released: Defender lists no isolation any more"},
+        {"release ordered by jan: false alarm", "release ordered by jan: false alarm",
+         "released: release ordered by jan: false alarm"},
+    };
+    char text[ID_TEXT_SIZE], path[60];
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    (void)snprintf(path, sizeof path, "/api/cases/%s", id_format(tell_story(d), text));
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const char *last = "";
+
+        run(d, arena_fmt(d->a,
+                         "UPDATE isolations SET state = 'released', released = confirmed + 60000,"
+                         " why = '%s', release_why = %s%s%s",
+                         rows[i].why, rows[i].ordered ? "'" : "",
+                         rows[i].ordered ? rows[i].ordered : "NULL", rows[i].ordered ? "'" : ""));
+        AUTO(json_freep) struct json *c = get(d, path, 200);
+        JSON_EACH (x, json_get(c, "timeline"))
+            last = json_get_string(x, "what");
+        assert_string_equal(last, rows[i].told);
+    }
+    close_desk(d);
+}
+
 static void test_admin__the_console_finds_a_case_by_its_alert(void **state)
 {
     char id[ID_TEXT_SIZE];
@@ -1691,6 +1728,7 @@ int main(void)
         cmocka_unit_test(test_admin__filters_are_obeyed_together),
         cmocka_unit_test(test_admin__a_case_is_told_whole),
         cmocka_unit_test(test_admin__a_case_has_a_timeline),
+        cmocka_unit_test(test_admin__a_timeline_knows_whose_release_it_was),
         cmocka_unit_test(test_admin__the_console_finds_a_case_by_its_alert),
         cmocka_unit_test(test_admin__a_case_that_has_just_come_is_told_with_nulls),
         cmocka_unit_test(test_admin__a_case_is_found_by_the_id_of_its_alert),

@@ -101,18 +101,21 @@ static int find_past(const char *config, const char *word, char **ret_id)
 {
     AUTO(buf_clear) struct buf path = BUF_INIT(CLI_PATH_MAX);
     AUTO(json_freep) struct json *answer = NULL;
+    const struct json *last;
     const char *id;
 
     buf_adds(&path, "/api/isolations");
     cli_query_add(&path, "machine", word);
     if (cli_admin_list(config, buf_text(&path), "isolations", 1, &answer) != CLI_GO_ON)
         return CLI_FAILED;
-    id = json_get_string(json_first(json_get(answer, "isolations")), "id");
+    last = json_first(json_get(answer, "isolations"));
+    id = json_get_string(last, "id");
     *ret_id = id ? strdup(id) : NULL;
-    if (*ret_id) {
+    if (*ret_id && json_is_true(json_get(last, "unknown"))) /* it may have been carried out */
+        cli_error("nobody knows whether '%.60s' is isolated: this is its last isolation", word);
+    else if (*ret_id)
         cli_error("'%.60s' is not isolated now, as far as cordon knows: this is its last isolation",
                   word);
-    }
     return CLI_GO_ON;
 }
 

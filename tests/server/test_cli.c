@@ -958,6 +958,24 @@ static void test_cli__the_last_isolation_of_a_machine_is_shown(void **state)
     assert_says(f->ran.err, "'ws-1' is not isolated now");
     assert_int_equal(cordon(f, "isolations", "release", "ws-1", "--why", "x", NULL), 1);
     assert_says(f->ran.err, "there is no machine called 'ws-1' that is isolated");
+
+    /* what was given up may have been carried out: nobody is told that the machine is free */
+    peer_forget(p);
+    peer_script(p, &(struct peer_answer){.target = "/api/isolations?open=1",
+                                         .status = 200,
+                                         .body = "{\"isolations\":[],\"next\":null}"});
+    peer_script(p,
+                &(struct peer_answer){.target = "/api/isolations/0000000000077",
+                                      .status = 200,
+                                      .body = "{\"id\":\"0000000000077\",\"state\":\"failed\"}"});
+    peer_script(p, &(struct peer_answer){.target = "/api/isolations?machine=ws-2&limit=1",
+                                         .status = 200,
+                                         .body = "{\"isolations\":[{\"id\":\"0000000000077\","
+                                                 "\"state\":\"failed\",\"unknown\":true}],"
+                                                 "\"next\":null}"});
+    assert_int_equal(cordon(f, "isolations", "show", "ws-2", NULL), 0);
+    assert_null(strstr(f->ran.err, "is not isolated"));
+    assert_says(f->ran.err, "nobody knows whether 'ws-2' is isolated");
     peer_free(p);
 }
 

@@ -132,10 +132,9 @@ static enum err_code load_text(const char *file, const char *text, size_t text_l
     return config_end_of_faults(file, code, faults, e);
 }
 
-static enum err_code load_file(const char *file, const struct config *in_force,
-                               const char *(*env)(const char *name), struct watch *files,
-                               struct arena *faults_arena, struct config **ret,
-                               struct yaml_faults *faults, struct err *e)
+enum err_code config_load_watched(const char *file, const char *(*env)(const char *name),
+                                  struct watch *files, struct arena *faults_arena,
+                                  struct config **ret, struct yaml_faults *faults, struct err *e)
 {
     AUTO(buf_clear) struct buf text = BUF_INIT(CONFIG_FILE_MAX);
     enum err_code code;
@@ -143,21 +142,30 @@ static enum err_code load_file(const char *file, const struct config *in_force,
     yaml_faults_init(faults, faults_arena);
     code = config_read_file(file, &text, e);
     return code ? code
-                : load_text(file, buf_text(&text), text.len, in_force, env, files, ret, faults, e);
+                : load_text(file, buf_text(&text), text.len, NULL, env, files, ret, faults, e);
 }
 
-enum err_code config_load_watched(const char *file, const char *(*env)(const char *name),
-                                  struct watch *files, struct arena *faults_arena,
-                                  struct config **ret, struct yaml_faults *faults, struct err *e)
-{
-    return load_file(file, NULL, env, files, faults_arena, ret, faults, e);
-}
-
+/* First as a start would take it: what waits for a restart must not keep that from coming up, which nobody would hear of
+ * before. */
 enum err_code config_reload(const struct config *in_force, const char *(*env)(const char *name),
                             struct watch *files, struct arena *faults_arena, struct config **ret,
                             struct yaml_faults *faults, struct err *e)
 {
-    return load_file(in_force->file, in_force, env, files, faults_arena, ret, faults, e);
+    struct config *c = NULL;
+    enum err_code code =
+        config_load_watched(in_force->file, env, files, faults_arena, &c, faults, e);
+
+    if (code)
+        return code;
+    if (strcmp(c->listen.address, in_force->listen.address) == 0 &&
+        strcmp(c->admin.address, in_force->admin.address) == 0 &&
+        strcmp(c->store_url, in_force->store_url) == 0) {
+        *ret = c; /* nothing waits */
+        return ERR_OK;
+    }
+    code = load_text(c->file, c->text, c->text_len, in_force, env, files, ret, faults, e);
+    config_unref(c);
+    return code;
 }
 
 enum err_code config_load(const char *file, const char *(*env)(const char *name),

@@ -124,7 +124,8 @@ enum err_code config_load_watched(const char *file, const char *(*env)(const cha
                                   struct watch *files, struct arena *faults_arena,
                                   struct config **ret, struct yaml_faults *faults, struct err *e);
 /** The same of the file that in_force was read from, for a server that runs by it: another address or store than that has is
- *  a note, and stays away until a restart; all else is read as if the file said what there is. */
+ *  a note, and stays away until a restart; all else is read as if the file said what there is. What a start would not take
+ *  has faults. */
 enum err_code config_reload(const struct config *in_force, const char *(*env)(const char *name),
                             struct watch *files, struct arena *faults_arena, struct config **ret,
                             struct yaml_faults *faults, struct err *e);

@@ -1672,6 +1672,35 @@ static void test_config__a_reload_opens_no_door_that_others_reach(void **state)
     }
 }
 
+/* What waits for a restart is to be there then: a file that no start would take is faulty now. */
+static void test_config__a_reload_takes_no_file_that_a_start_would_not(void **state)
+{
+    static const struct {
+        const char *in_force, *text, *fault;
+    } rows[] = {
+        {ALL, "listen: {address: 127.0.0.1:9180}\n" ALL,
+         "admin.address: 127.0.0.1:9180 is listen.address already"},
+        {NONE, "listen: {address: '0.0.0.0:8080'}\n" NONE, "refused where other machines reach"},
+        {ALL, "admin: {address: '0.0.0.0:9180'}\n" ALL, "admin.token_file is missing"},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(buf_clear) struct buf out = BUF_INIT(65536);
+        struct config *old = load(f, rows[i].in_force), *fresh = NULL;
+        struct yaml_faults faults;
+        struct err e = {0};
+
+        put_file(f, "cordon.yaml", rows[i].text);
+        assert_int_equal(config_reload(old, no_env, NULL, f->arena, &fresh, &faults, &e),
+                         ERR_INVALID);
+        list_faults(f, &faults, &out);
+        if (!strstr(buf_text(&out), rows[i].fault))
+            fail_msg("%s", buf_text(&out));
+        config_unref(old);
+    }
+}
+
 static void test_config__a_reload_says_what_needs_a_restart(void **state)
 {
     static const struct {
@@ -2023,6 +2052,7 @@ int main(void)
         TEST(a_reload_says_what_needs_a_restart),
         TEST(what_a_reload_cannot_change_keeps_nothing_else_out),
         TEST(a_reload_opens_no_door_that_others_reach),
+        TEST(a_reload_takes_no_file_that_a_start_would_not),
         TEST(another_password_of_the_store_refuses_no_reload),
         TEST(a_first_client_certificate_needs_a_restart),
         TEST(a_certificate_that_ends_soon_is_a_note),

@@ -78,7 +78,7 @@ int cmd_pause(int argc, char **argv)
                     "paused: no new isolation is asked for until `cordon resume`");
 
     if (code == CLI_FAILED)
-        cli_error("cordon may not be paused. While the file is there that "
+        cli_error("cordon may go on isolating. While the file is there that "
                   "safety.pause_file names, if it names one, nothing is isolated, whoever answers");
     return code;
 }

@@ -1119,6 +1119,7 @@ static void test_cli__who_cannot_pause_is_told_of_the_file_that_does(void **stat
     put_file(f, "cordon.yaml", "admin: {address: '127.0.0.1:1'}\n");
     assert_int_equal(cordon(f, "pause", "--why", "a worm", NULL), 1);
     assert_says(f->ran.err, "cannot reach cordon at 127.0.0.1:1");
+    assert_says(f->ran.err, "cordon may go on isolating");
     assert_says(f->ran.err, "safety.pause_file");
     assert_int_equal(cordon(f, "resume", NULL), 1);
     assert_null(strstr(f->ran.err, "safety.pause_file"));

@@ -160,7 +160,11 @@ void api_timeline(struct json_out *o, struct arena *a, const struct api_story *s
     struct timeline t = {.arena = a};
     const struct case_record *c = s->c;
 
-    add(&t, c->created, "came from source %s", c->source ? c->source : "unknown");
+    /* Ids grow: a delivery after the case is that of another source, which has pushed it since and took the first one's place. */
+    if (c->delivery > c->id)
+        add(&t, c->created, "came");
+    else
+        add(&t, c->created, "came from source %s", c->source ? c->source : "unknown");
     add_judgement(&t, c);
     for (size_t i = 0; i < s->n_asked; i++)
         add_question(&t, &s->asked[i]);

@@ -248,11 +248,13 @@ static void stored(void *arg, enum err_code code, const struct err *e)
     (void)sem_post(a->ctx);
 }
 
-static int64_t push(struct desk *d, const char *tenant, const char *alert_id)
+static int64_t push_by(struct desk *d, const char *source, bool may_isolate, const char *tenant,
+                       const char *alert_id)
 {
     const struct alert_ref ref = {.alert_id = alert_id, .machine_id = MACHINE};
     const struct notification n = {.tenant = tenant,
-                                   .source = "relay",
+                                   .source = source,
+                                   .may_isolate = may_isolate,
                                    .received_ms = clock_wall_ms(&d->hands.clock),
                                    .alerts = &ref,
                                    .count = 1};
@@ -266,6 +268,11 @@ static int64_t push(struct desk *d, const char *tenant, const char *alert_id)
     (void)sem_destroy(&done);
     assert_int_equal(a.count, 1);
     return a.cases[0];
+}
+
+static int64_t push(struct desk *d, const char *tenant, const char *alert_id)
+{
+    return push_by(d, "relay", false, tenant, alert_id);
 }
 
 /* A case that went all the way: judged, its isolation confirmed, two notices. */
@@ -1184,6 +1191,26 @@ static void test_admin__a_timeline_knows_whose_release_it_was(void **state)
     close_desk(d);
 }
 
+/* Another source may take the first one's place, and has not pushed when the case came. */
+static void test_admin__a_timeline_names_no_source_that_came_later(void **state)
+{
+    static const char *const told[] = {"came from source relay", "came"};
+    char text[ID_TEXT_SIZE], path[60];
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    for (size_t i = 0; i < COUNT(told); i++) {
+        (void)snprintf(path, sizeof path, "/api/cases/%s",
+                       id_format(push_by(d, i ? "soar" : "relay", i, "contoso", "da1_-1"), text));
+        AUTO(json_freep) struct json *c = get(d, path, 200);
+        assert_string_equal(json_get_string(c, "source"), i ? "soar" : "relay");
+        assert_string_equal(json_get_string(json_first(json_get(c, "timeline")), "what"), told[i]);
+        hands_turn(&d->hands, MINUTE_MS);
+    }
+    close_desk(d);
+}
+
 static void test_admin__the_console_finds_a_case_by_its_alert(void **state)
 {
     char id[ID_TEXT_SIZE];
@@ -1729,6 +1756,7 @@ int main(void)
         cmocka_unit_test(test_admin__a_case_is_told_whole),
         cmocka_unit_test(test_admin__a_case_has_a_timeline),
         cmocka_unit_test(test_admin__a_timeline_knows_whose_release_it_was),
+        cmocka_unit_test(test_admin__a_timeline_names_no_source_that_came_later),
         cmocka_unit_test(test_admin__the_console_finds_a_case_by_its_alert),
         cmocka_unit_test(test_admin__a_case_that_has_just_come_is_told_with_nulls),
         cmocka_unit_test(test_admin__a_case_is_found_by_the_id_of_its_alert),

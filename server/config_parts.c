@@ -408,7 +408,8 @@ static void read_admin(struct config_loading *l, const struct yaml_node *map)
             admin->address);
 }
 
-/* The password goes with the url. */
+/* The password goes with the url, and so does the size: the store that is to come may be smaller than what is in this one, which
+ * would be full at once and take nothing more. */
 static void keep_store(struct config_loading *l, const struct yaml_node *map)
 {
     struct config *c = l->config;
@@ -419,6 +420,7 @@ static void keep_store(struct config_loading *l, const struct yaml_node *map)
                                  l->in_force ? l->in_force->store_url : NULL, false);
     if (c->store_url == wanted)
         return;
+    c->store_max_size = l->in_force->store_max_size;
     secret_wipe(&c->store_password);
     password = &l->in_force->store_password;
     if (!password->text)

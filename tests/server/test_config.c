@@ -1621,7 +1621,8 @@ static void test_config__what_a_reload_cannot_change_keeps_nothing_else_out(void
 #define ELSEWHERE                                                                                  \
     "listen: {address: 127.0.0.1:8081, max_body: 2MiB}\n"                                          \
     "admin: {address: 127.0.0.1:9181}\n"                                                           \
-    "store: {url: 'postgresql://cordon@db/cordon?sslmode=verify-full', password_file: token}\n"
+    "store: {url: 'postgresql://cordon@db/cordon?sslmode=verify-full', password_file: token,\n"    \
+    "        max_size: 64MiB}\n"
     struct config *old = load(*state, ALL);
     struct config *fresh = reload(*state, old, ELSEWHERE "public_url: https://c.example\n" ALL);
 
@@ -1629,6 +1630,7 @@ static void test_config__what_a_reload_cannot_change_keeps_nothing_else_out(void
     assert_string_equal(fresh->admin.address, "127.0.0.1:9180");
     assert_string_equal(fresh->store_url, old->store_url);
     assert_null(fresh->store_password.text);
+    assert_int_equal(fresh->store_max_size, old->store_max_size); /* of the store that is to come */
     assert_int_equal(fresh->listen.max_body, 2 * 1024 * 1024);
     assert_string_equal(fresh->public_url, "https://c.example");
     assert_null(config_needs_restart(old, fresh));

@@ -10,6 +10,8 @@
  */
 #include "polling.h"
 
+#include <string.h>
+
 #include "log.h"
 #include "notice_system.h"
 #include "store_deliveries.h"
@@ -411,12 +413,37 @@ static void poll_tenant(struct polling *p, struct runtime_tenant *tenant)
     }
 }
 
+/* A changed configuration is in force before polling_start has seen to its rows: is this one still another tenant's of the same
+ * name? By its beginning history would be news. */
+static bool is_anothers(const struct polling *p, const struct runtime_tenant *tenant)
+{
+    return p->row.tenant_id[0] && strcmp(p->row.tenant_id, tenant->config->tenant_id) != 0;
+}
+
+static void begin_as_another(struct polling *p, struct runtime_tenant *tenant)
+{
+    struct err e;
+
+    /* One of a moment ago was begun by a newer configuration than this. */
+    if (!engine_is_in_force(p->g, p->rt) ||
+        engine_may_wait_for(p->g, p->row.since + OVERLAP_MS, p->now)) {
+        engine_give_back(p->g, p->w, ENGINE_NEWER_CONFIG_LOOK_MS);
+    } else if (db_write(p->g->store->db, start_fn, p, &e) ||
+               db_read(p->g->store->db, load_fn, p, &e)) {
+        log_event(LOG_ERROR, "poll_not_written", LOG_STR("tenant", p->row.tenant), LOG_ERR(&e));
+        engine_retry(p->g, p->w);
+    } else {
+        poll_tenant(p, tenant);
+    }
+}
+
 void polling_run(struct engine *g, struct work *w)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
     struct polling p = {.g = g, .rt = rt, .arena = arena, .w = w, .now = clock_wall_ms(g->clock)};
     struct runtime_tenant *tenant;
+    bool is_polled;
     struct err e;
     enum err_code code =
         arena ? db_read(g->store->db, load_fn, &p, &e) : err_set(&e, ERR_NOMEM, "poll");
@@ -428,8 +455,11 @@ void polling_run(struct engine *g, struct work *w)
     }
     tenant = code ? NULL : runtime_tenant(rt, p.row.tenant);
     p.there = p.now - runtime_clock_off_ms(tenant);
-    if (tenant && rt->config->polling.every_ms &&
-        !config_is_second_name(rt->config, tenant->config))
+    is_polled = tenant && rt->config->polling.every_ms &&
+                !config_is_second_name(rt->config, tenant->config);
+    if (is_polled && is_anothers(&p, tenant))
+        begin_as_another(&p, tenant);
+    else if (is_polled)
         poll_tenant(&p, tenant);
     else if (db_write(g->store->db, over_fn, &p, &e)) /* the row with its watermark stays */
         engine_retry(g, w);

@@ -471,6 +471,18 @@ static void test_polling__one_that_fails_is_told(void **state)
     rig_close(&r);
 }
 
+/* In the next configuration; the one of before has another name there. */
+static void name_another_tenant(struct rig *r)
+{
+    r->tenants =
+        arena_fmt(r->arena,
+                  "  contoso:\n    tenant_id: 1b4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                  "    client_id: 5d1f0001-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                  "    client_secret_file: %s/secret\n    api_url: %s\n    login_url: %s\n",
+                  r->dir, peer_url(r->peer), peer_url(r->peer));
+    r->tenant = "lab";
+}
+
 /* Another tenant under the name of one that is polled: what was made there before is history, also when it changes. */
 static void test_polling__another_tenant_of_the_same_name_has_its_own_beginning(void **state)
 {
@@ -486,12 +498,7 @@ static void test_polling__another_tenant_of_the_same_name_has_its_own_beginning(
         assert_true(poll_once(&r));
         hands_turn(&r.hands, DAY_MS);
     }
-    r.tenants = arena_fmt(r.arena,
-                          "  contoso:\n    tenant_id: 1b4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
-                          "    client_id: 5d1f0001-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
-                          "    client_secret_file: %s/secret\n    api_url: %s\n    login_url: %s\n",
-                          r.dir, peer_url(r.peer), peer_url(r.peer));
-    r.tenant = "lab";                         /* the one of before */
+    name_another_tenant(&r);
     for (int again = 0; again < 2; again++) { /* the same one goes on */
         engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n"));
         assert_int_equal(polling_start(r.g, NULL), ERR_OK);
@@ -503,6 +510,37 @@ static void test_polling__another_tenant_of_the_same_name_has_its_own_beginning(
         (void)rig_work(&r);
         assert_int_equal(rig_seen(&r, "GET", GET_ALERT ALERT) > 0, again);
         hands_turn(&r.hands, again ? 0 : HOUR_MS);
+    }
+    rig_close(&r);
+}
+
+/* The same where a poll is due before the rows of the changed configuration have been seen to. */
+static void test_polling__another_tenant_is_polled_by_its_own_beginning_alone(void **state)
+{
+    struct rig r;
+    int64_t made;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    for (int day = 0; day < 4; day++) {
+        assert_true(poll_once(&r));
+        hands_turn(&r.hands, DAY_MS);
+    }
+    name_another_tenant(&r);
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n"));
+    for (int lately = 0; lately < 2; lately++) { /* what is made from now on is news */
+        made = clock_wall_ms(&r.hands.clock) - (lately ? MINUTE_MS : 2 * DAY_MS);
+        list_alert(&r, made, clock_wall_ms(&r.hands.clock));
+        rig_says(&r, "POST", "/1b4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t2\"}");
+        assert_true(poll_once(&r));
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "GET", CHANGED), 1);
+        assert_int_equal(rig_seen(&r, "GET", GET_ALERT ALERT) > 0, lately);
+        assert_int_equal(polling_start(r.g, NULL), ERR_OK); /* changes nothing any more */
+        hands_turn(&r.hands, 2 * MINUTE_MS);
     }
     rig_close(&r);
 }
@@ -899,6 +937,7 @@ int main(void)
         cmocka_unit_test(test_polling__a_restart_by_a_clock_that_is_behind_makes_no_news),
         cmocka_unit_test(test_polling__one_that_fails_is_told),
         cmocka_unit_test(test_polling__another_tenant_of_the_same_name_has_its_own_beginning),
+        cmocka_unit_test(test_polling__another_tenant_is_polled_by_its_own_beginning_alone),
         cmocka_unit_test(test_polling__what_is_made_while_the_host_sleeps_is_news),
         cmocka_unit_test(test_polling__a_clock_that_is_far_ahead_makes_no_pause),
         cmocka_unit_test(test_polling__a_failing_that_began_by_a_wrong_clock_is_seen),

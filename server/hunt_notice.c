@@ -9,6 +9,10 @@
 #include "log.h"
 #include "notice_system.h"
 #include "pause.h"
+#include "utf8.h"
+
+#define ROWS_POSTED 5
+#define CELL_POSTED 200 /* bytes */
 
 static void cell(void *ctx, size_t row, size_t column, struct buf *out)
 {
@@ -62,6 +66,55 @@ static void say(struct letter *l, const struct hunt_news *n, size_t attached)
                 shown, cell, (void *)n);
 }
 
+/* "DeviceId: 9c1f…, ReportId: 7"; NULL: no memory. */
+static const char *row_words(struct arena *arena, const struct hunt_news *n, size_t row)
+{
+    AUTO(buf_clear) struct buf words = BUF_INIT(1 << 20);
+
+    for (size_t i = 0; i < n->answer->n_columns && i < HUNT_COLUMNS_SHOWN; i++) {
+        AUTO(buf_clear) struct buf value = BUF_INIT(1 << 20);
+
+        hunt_cell_write(&value, n->answer, n->rows[row], i);
+        buf_addf(&words, "%s%s: ", i ? ", " : "", n->answer->columns[i]);
+        buf_add(&words, buf_text(&value), utf8_cut(buf_text(&value), CELL_POSTED));
+    }
+    return arena_str(arena, buf_text(&words));
+}
+
+/* Nobody can be mailed. A post has no attachment, and room for a few rows. */
+static enum err_code post_it(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                             struct arena *arena, const struct hunt_news *n, int64_t now,
+                             struct err *e)
+{
+    struct notice_system_fact facts[3 + ROWS_POSTED] = {
+        {"Hunt", n->hunt->name}, {"Tenant", n->hunt->tenant->name}, {"Why no case", n->refused}};
+    size_t shown = n->n_rows < ROWS_POSTED ? n->n_rows : ROWS_POSTED;
+    const struct notice_system post = {
+        .about = n->hunt->source,
+        .kind = "hunt_found",
+        .subject = arena_fmt(arena, "the hunt %s found %zu new row%s", n->hunt->name, n->n_rows,
+                             n->n_rows == 1 ? "" : "s"),
+        .headline = "A hunt found something new",
+        .body = arena_fmt(arena,
+                          "%s%zu of %zu row%s can be seen here: run the query in the Defender "
+                          "portal to see all of them.%s",
+                          n->refused ? "These could not become cases; a person should look. " : "",
+                          shown, n->n_rows, n->n_rows == 1 ? "" : "s",
+                          n->cut ? " There may be more than Defender gives out." : ""),
+        .good = !n->refused,
+        .facts = facts,
+        .n_facts = 3 + shown,
+        .logged_after = true};
+    bool whole = post.subject && post.body;
+
+    for (size_t i = 0; i < shown; i++) {
+        facts[3 + i] = (struct notice_system_fact){"Row", row_words(arena, n, i)};
+        whole = whole && facts[3 + i].value;
+    }
+    return whole ? notice_system_put(tx, g, rt, arena, &post, now, e)
+                 : err_set(e, ERR_NOMEM, "a hunt's post");
+}
+
 enum err_code hunt_notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                               struct arena *arena, const struct hunt_news *n, int64_t now,
                               struct err *e)
@@ -89,11 +142,8 @@ enum err_code hunt_notice_put(struct db_tx *tx, struct engine *g, struct runtime
 
     log_event(LOG_INFO, "hunt_found", LOG_STR("hunt", n->hunt->name),
               LOG_INT("rows", (int64_t)n->n_rows));
-    if (!mail->server || !post.n_to) {
-        log_event(LOG_WARN, "nobody_told", LOG_STR("about", n->hunt->source),
-                  LOG_STR("kind", r.kind));
-        return ERR_OK;
-    }
+    if (!mail->server || !post.n_to)
+        return post_it(tx, g, rt, arena, n, now, e);
     attached = hunt_csv(&csv, n->answer, n->rows, n->n_rows, HUNT_CSV_MAX);
     clock_format(now, time);
     file.name = arena_fmt(arena, "%s-%.10s.csv", n->hunt->name, time);

@@ -24,8 +24,8 @@ struct hunt_news {
     bool cut;            /* Defender may have left rows out */
 };
 
-/** Inside a transaction: composes the mail and stores it with its work. Where there is nobody to write to it logs so and
- *  returns ERR_OK. Kick the engine after the commit. */
+/** Inside a transaction: composes the mail and stores it with its work. Where there is nobody to write to it is a post to every
+ *  webhook; where there is none either it logs so and returns ERR_OK. Kick the engine after the commit. */
 enum err_code hunt_notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                               struct arena *arena, const struct hunt_news *n, int64_t now,
                               struct err *e);

@@ -1029,6 +1029,49 @@ static void test_hunting__what_is_refused_holds_up_nothing_after_it(void **state
     }
 }
 
+/* Where nobody can be mailed, what can be no case is posted to the webhooks; nothing else would tell of it. */
+static void test_hunting__what_is_no_case_is_posted_where_nobody_can_be_mailed(void **state)
+{
+    static const char config[] =
+        "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n" RULES_MAIL_ONLY
+        "hunts:\n  - {name: x, schedule: '0 * * * *', api: defender, query: q, do: [case: {}]}\n";
+    AUTO(buf_clear) struct buf all = BUF_INIT(1 << 16);
+    struct notice_record notice;
+    struct runtime *rt;
+    int64_t last = 0;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, config);
+    rt = rig_runtime(&r, config);
+    rt->config->mail.to.count = 0;
+    engine_use(r.g, rt);
+    rig_afresh(&r);
+    for (int i = 1; i <= 7; i++)
+        buf_addf(&all, "%s{\"n\":\"http://e%d.example/\"}", i > 1 ? "," : "", i);
+    rig_says(&r, "POST", QUERY, 1, 200, ANSWER(""));
+    rig_says(&r, "POST", QUERY, 0, 200, arena_fmt(r.arena, ANSWER("%s"), buf_text(&all)));
+    assert_int_equal(hunting_start(r.g, NULL), ERR_OK);
+    assert_int_equal(due(&r), 0);
+    turn(&r, 49);
+    assert_int_equal(due(&r), 1); /* the baseline: nothing */
+    turn(&r, 60);
+    assert_int_equal(due(&r), 1);
+    assert_int_equal(db_read(r.store->db, last_fn, &last, NULL), ERR_OK);
+    assert_true(last != 0);
+    assert_int_equal(store_notice_load(r.store, r.arena, last, &notice, NULL), ERR_OK);
+    assert_string_equal(notice.channel, "webhook:siem");
+    assert_string_equal(notice.subject, "[CORDON] the hunt x found 7 new rows");
+    assert_non_null(strstr(notice.message, "a case needs AlertId"));
+    assert_non_null(strstr(notice.message, "5 of 7 rows"));
+    assert_non_null(strstr(notice.message, "e1[.]example"));
+    assert_null(strstr(notice.message, "http://e")); /* a stranger's link is none */
+    turn(&r, 60);
+    assert_int_equal(due(&r), 1);
+    assert_int_equal(row(&r).fresh, 0); /* and once */
+    rig_close(&r);
+}
+
 static const char *name_of(int i, char out[16])
 {
     (void)snprintf(out, 16, "c%d", i);
@@ -1440,6 +1483,7 @@ int main(void)
         cmocka_unit_test(test_hunting__an_event_that_a_later_try_finds_is_told),
         cmocka_unit_test(test_hunting__what_is_refused_holds_up_nothing_after_it),
         cmocka_unit_test(test_hunting__its_mail_says_that_cordon_is_paused),
+        cmocka_unit_test(test_hunting__what_is_no_case_is_posted_where_nobody_can_be_mailed),
         cmocka_unit_test(test_hunting__an_order_is_answered_whatever_it_found),
         cmocka_unit_test(test_hunting__an_order_of_another_kind_waits_for_the_first),
         cmocka_unit_test(test_hunting__an_ordered_run_leaves_the_next_time_alone),

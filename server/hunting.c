@@ -703,10 +703,8 @@ static bool may_pass(enum err_code code)
 }
 
 /* Its next time may be in a week: one that may heal is tried when people would hear of it, and once a day from then on. */
-static void plan_after_failure(struct hunting *x, int64_t at)
+static void plan_after_failure(struct hunting *x, int64_t latest)
 {
-    int64_t sick = x->row.failing + HUNTING_SICK_MS, latest = at < sick ? sick : at + DAY_MS;
-
     plan(x, x->now);
     if (x->due > latest)
         x->due = x->row.due = latest;
@@ -716,17 +714,21 @@ static void failed(struct hunting *x, const struct err *why)
 {
     int64_t wait = engine_wait_after(x->w, why), at = clock_wall_ms(x->g->clock);
     bool again = may_pass(why->code) && (x->w->attempts < TRIES || why->code == ERR_THROTTLED);
+    int64_t sick;
 
     if (!x->row.failing)
         x->row.failing = x->now;
+    sick = x->row.failing + HUNTING_SICK_MS;
     x->row.why = arena_str(x->arena, why->text) ? arena_str(x->arena, why->text) : "";
-    if (!may_pass(why->code) || at - x->row.failing >= HUNTING_SICK_MS)
+    if (!may_pass(why->code) || at >= sick)
         x->sick = x->row.why;
     if (again) {
         x->due = at + (wait < TRY_MS && why->code != ERR_STOPPING ? TRY_MS : wait);
         x->attempts = engine_attempts_after(x->w, why);
+        if (at < sick && x->due > sick) /* Defender may name a time hours ahead */
+            x->due = sick;
     } else if (may_pass(why->code)) {
-        plan_after_failure(x, at);
+        plan_after_failure(x, at < sick ? sick : at + DAY_MS);
     } else {
         plan(x, x->now);
     }

@@ -359,13 +359,17 @@ static void succeeded(struct polling *p, int64_t every_ms)
 static void failed(struct polling *p, const struct err *why)
 {
     int64_t wait = engine_wait_after(p->w, why), read_to = until_now(p, p->read_to);
+    int64_t at = clock_wall_ms(p->g->clock), late;
 
     if (!p->row.failing)
         p->row.failing = p->now;
+    late = p->row.failing + ENGINE_LATE_MS;
+    if (at < late && at + wait > late) /* Defender may name a time that is further ahead */
+        wait = late - at;
     /* There may be more pages than calls: the next poll goes on there, else it would never come further. */
     if (read_to && read_to + OVERLAP_MS > p->row.watermark)
         p->row.watermark = read_to + OVERLAP_MS;
-    p->due = clock_wall_ms(p->g->clock) + wait;
+    p->due = at + wait;
     p->attempts = engine_attempts_after(p->w, why);
     log_event(LOG_WARN, "poll_failed", LOG_STR("tenant", p->row.tenant), LOG_ERR(why),
               LOG_INT("next_ms", wait));

@@ -233,6 +233,39 @@ static void test_hunting__one_that_seldom_runs_is_not_silent_when_it_fails(void 
     rig_close(&r);
 }
 
+/* The day's running time is used up, say: Defender names a time hours ahead. People hear of it within the hour all the same, and
+ * nothing is asked before that time. */
+static void test_hunting__one_that_is_put_off_for_hours_is_told_within_the_hour(void **state)
+{
+    struct rig r;
+    int64_t told = 0;
+
+    (void)state;
+    open_hunt(&r, HUNT(""));
+    assert_int_equal(due(&r), 0);
+    rig_afresh(&r);
+    peer_script(r.peer, &(struct peer_answer){.method = "POST",
+                                              .target = QUERY,
+                                              .status = 429,
+                                              .headers = "Retry-After: 36000\r\n",
+                                              .body = "{}"});
+    turn(&r, 49);
+    assert_int_equal(due(&r), 1);
+    for (int minute = 0; minute < 9 * 60; minute++) {
+        turn(&r, 1);
+        assert_int_equal(due(&r), 0);
+        assert_int_equal(db_read(r.store->db, fails_fn, &told, NULL), ERR_OK);
+        if (minute < 58 || minute > 60)
+            assert_int_equal(told != 0, minute > 60);
+    }
+    rig_afresh(&r);
+    rig_says(&r, "POST", QUERY, 0, 200, ANSWER("{\"n\":\"1\"}"));
+    turn(&r, 70);
+    assert_int_equal(due(&r), 1);
+    assert_int_equal(row(&r).failing, 0);
+    rig_close(&r);
+}
+
 struct noting {
     int64_t hunt;
     const char *key;
@@ -1465,6 +1498,7 @@ int main(void)
         cmocka_unit_test(test_hunting__jitter_is_the_same_for_the_same_time),
         cmocka_unit_test(test_hunting__tries_again_a_few_times),
         cmocka_unit_test(test_hunting__one_that_seldom_runs_is_not_silent_when_it_fails),
+        cmocka_unit_test(test_hunting__one_that_is_put_off_for_hours_is_told_within_the_hour),
         cmocka_unit_test(test_hunting__rows_without_room_are_not_kept_quiet),
         cmocka_unit_test(test_hunting__an_answer_that_is_cut_is_told_though_nothing_is_new),
         cmocka_unit_test(test_hunting__a_row_that_was_noted_but_not_told_is_told),

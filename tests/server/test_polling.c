@@ -471,6 +471,38 @@ static void test_polling__one_that_fails_is_told(void **state)
     rig_close(&r);
 }
 
+/* Also where Defender names a time that is further ahead; nothing is asked before that. */
+static void test_polling__one_that_is_put_off_is_told(void **state)
+{
+    struct told fails = {.kind = "poll_fails"};
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    rig_afresh(&r);
+    peer_script(r.peer, &(struct peer_answer){.method = "GET",
+                                              .target = CHANGED,
+                                              .status = 429,
+                                              .headers = "Retry-After: 3000\r\n",
+                                              .body = "{}"});
+    assert_true(poll_once(&r));
+    for (int minute = 1; minute < 45; minute++) {
+        hands_turn(&r.hands, MINUTE_MS);
+        (void)poll_once(&r);
+        assert_int_equal(db_read(r.store->db, told_fn, &fails, NULL), ERR_OK);
+        if (minute < 14 || minute > 16)
+            assert_int_equal(fails.last != 0, minute > 16);
+    }
+    assert_int_equal(rig_seen(&r, "GET", CHANGED), 1);
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+    hands_turn(&r.hands, 10 * MINUTE_MS);
+    assert_true(poll_once(&r));
+    assert_int_equal(rig_seen(&r, "GET", CHANGED), 1);
+    rig_close(&r);
+}
+
 /* In the next configuration; the one of before has another name there. */
 static void name_another_tenant(struct rig *r)
 {
@@ -936,6 +968,7 @@ int main(void)
             test_polling__a_clock_that_is_set_right_before_the_first_poll_makes_no_news),
         cmocka_unit_test(test_polling__a_restart_by_a_clock_that_is_behind_makes_no_news),
         cmocka_unit_test(test_polling__one_that_fails_is_told),
+        cmocka_unit_test(test_polling__one_that_is_put_off_is_told),
         cmocka_unit_test(test_polling__another_tenant_of_the_same_name_has_its_own_beginning),
         cmocka_unit_test(test_polling__another_tenant_is_polled_by_its_own_beginning_alone),
         cmocka_unit_test(test_polling__what_is_made_while_the_host_sleeps_is_news),

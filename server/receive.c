@@ -106,14 +106,16 @@ static void count(const struct request *q, const char *outcome)
                 outcome);
 }
 
-/* A line about a refusal, but no more than REFUSALS_PER_SECOND: nobody fills the disk from outside. */
-static void log_refusal(struct receiver *r, int64_t now_ms, const char *source, unsigned status,
-                        const char *peer, const char *why)
+/* A line about a refusal, but no more than REFUSALS_PER_SECOND: nobody fills the disk from outside. Of the second it is
+ * now, not of that in which a request began: those whose heads came at different times would each begin another. */
+static void log_refusal(struct receiver *r, const char *source, unsigned status, const char *peer,
+                        const char *why)
 {
-    int64_t second = now_ms / 1000, suppressed = 0;
+    int64_t second, suppressed = 0;
     bool say;
 
     pthread_mutex_lock(&r->lock);
+    second = clock_wall_ms(r->o.clock) / SECOND_MS;
     if (second != r->refusals_second) {
         r->refusals_second = second;
         r->refusals = 0;
@@ -137,7 +139,7 @@ static void refused(void *ctx, unsigned status, const char *peer, const char *wh
     struct receiver *r = ctx;
 
     metrics_add(r->o.metrics, METRIC_DELIVERIES, 1, "-", status == 503 ? "unavailable" : "bad");
-    log_refusal(r, clock_wall_ms(r->o.clock), NULL, status, peer, why);
+    log_refusal(r, NULL, status, peer, why);
 }
 
 /* One line when somebody is first turned away for knocking too often, then one a minute: a flood is one
@@ -178,8 +180,7 @@ static void refuse(struct request *q, unsigned status, const char *outcome, cons
     count(q, outcome);
     if (status < 500 && !q->proven)
         gate_blame(q->receiver->gate, q->client.address, &config->listen.rate);
-    log_refusal(q->receiver, http_received_ms(q->http), q->source ? q->source->name : NULL, status,
-                q->client.text, why);
+    log_refusal(q->receiver, q->source ? q->source->name : NULL, status, q->client.text, why);
     http_reply_problem(q->http, status, detail, extra);
     config_unref(config); /* q itself is gone with the reply */
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <inttypes.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -1743,6 +1744,32 @@ static void test_receive__networks_count_for_a_body_that_comes_after_a_reload(vo
     assert_int_equal(deliveries(t), 0);
 }
 
+/* Requests whose heads came in another second than those between them: the log's second is that of its lines. */
+static void test_receive__bad_requests_that_began_before_cannot_flood_the_log(void **state)
+{
+    enum { MANY = 60 };
+    struct stage *t = *state;
+    struct raw *old[MANY];
+    struct fetched f;
+    char headers[3][200];
+    time_t began;
+
+    house_sign(KEY2, "old", time(NULL), BODY, strlen(BODY), headers);
+    for (size_t i = 0; i < MANY; i++)
+        old[i] = begin_request(t, "relay",
+                               (const char *const[]){headers[0], headers[1], headers[2], NULL});
+    for (began = time(NULL); time(NULL) == began;)
+        (void)poll(NULL, 0, 10);
+    began = time(NULL);
+    for (size_t i = 0; i < MANY; i++) {
+        assert_int_equal(end_request(old[i]), 401);
+        push_with(t, "relay", KEY2, NULL, BODY, &f);
+        assert_int_equal(f.status, 401);
+        fetched_clear(&f);
+    }
+    assert_true(log_lines(t, "\"event\":\"refused\"") <= 20 * (time(NULL) - began + 1));
+}
+
 /* A proof that was whole in the head is asked for again when its secret was changed meanwhile; and a source that is gone
  * takes nothing. */
 static void test_receive__a_proof_of_the_head_does_not_outlive_a_reload(void **state)
@@ -1855,6 +1882,7 @@ int main(void)
         TEST(a_bad_body_with_a_good_signature_costs_one),
         TEST(a_source_pays_for_what_it_has_proven),
         TEST(a_source_is_pushed_to_from_its_networks_alone),
+        TEST(bad_requests_that_began_before_cannot_flood_the_log),
         TEST(networks_count_for_a_body_that_comes_after_a_reload),
         TEST(a_proof_of_the_head_does_not_outlive_a_reload),
         TEST(takes_no_body_once_it_is_stopping),

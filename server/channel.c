@@ -129,11 +129,11 @@ enum err_code channels_announce(struct db_tx *tx, struct engine *g, struct runti
     return code;
 }
 
-/* How the isolation stands: said once. A review is asked for again and again. */
+/* How the case stands: said once. A review is asked for again and again. */
 static bool is_state(enum notice_kind kind)
 {
-    return kind == NOTICE_REQUESTED || kind == NOTICE_ISOLATED || kind == NOTICE_NOT_ISOLATED ||
-           kind == NOTICE_RELEASED;
+    return kind == NOTICE_ALERT || kind == NOTICE_REQUESTED || kind == NOTICE_ISOLATED ||
+           kind == NOTICE_NOT_ISOLATED || kind == NOTICE_RELEASED;
 }
 
 /* What was tried again may come to nothing again, for another reason: that is news. */
@@ -229,6 +229,26 @@ static bool add_desk(struct channels *c, const struct config *config, struct are
     return true;
 }
 
+/* Where nobody can be mailed webhooks were told what no step of the case had told: they hear on. */
+static enum err_code add_who_heard(struct db_tx *tx, const struct config *config,
+                                   struct arena *arena, int64_t case_id, struct channels *c,
+                                   struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < config->n_webhooks && !code; i++) {
+        const struct config_webhook *w = &config->webhooks[i];
+        struct notice_spoken spoken = {0};
+
+        if (has(c, w->name) || c->n == sizeof c->webhooks / sizeof *c->webhooks)
+            continue;
+        code = notice_channel(tx, arena, case_id, w->way, &spoken, e);
+        if (spoken.last)
+            c->webhooks[c->n++] = w->name;
+    }
+    return code;
+}
+
 /* Those that a step of the case has opened. */
 static enum err_code load(struct db_tx *tx, const struct config *config, struct arena *arena,
                           int64_t case_id, struct channels *ret, struct err *e)
@@ -248,6 +268,8 @@ static enum err_code load(struct db_tx *tx, const struct config *config, struct 
         if (webhook ? !add_webhook(ret, arena, args) : !add_desk(ret, config, arena, args))
             code = err_set(e, ERR_NOMEM, "channels");
     }
+    if (!code && (!config->mail.server || !config->mail.to.count))
+        code = add_who_heard(tx, config, arena, case_id, ret, e);
     return code;
 }
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "channel.h"
 #include "log.h"
 #include "standing.h"
 
@@ -40,6 +41,8 @@ static enum err_code tell_others(struct db_tx *tx, struct telling *t, struct err
         if (!writes_to(&t->n, before[i]))
             before[n.n_to++] = before[i];
     n.to = before;
+    if (!code && notice_was_told(&t->c, NOTICE_LATE)) /* it may have been posted */
+        code = channels_settle(tx, s->engine, s->runtime, s->arena, &n, NULL, t->now, e);
     return code || !n.n_to ? code : notice_put(tx, s->engine, s->runtime, s->arena, &n, t->now, e);
 }
 

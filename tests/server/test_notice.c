@@ -990,6 +990,63 @@ static void test_notice__where_nobody_can_be_mailed_webhooks_hear_what_no_step_t
     }
 }
 
+/* Whom a delay was posted to, whatever webhook the rule names, hears what the alert came to, once. */
+static void test_notice__whoever_was_posted_a_delay_is_posted_the_end_once(void **state)
+{
+    static const struct {
+        const char *steps;
+        bool mail; /* a step's own people alone can be mailed */
+        const char *siem, *chat;
+    } rows[] = {
+        {"webhook: {to: siem}", false, "late alert", "late alert"},
+        {"webhook: {to: siem}, scan: {}, webhook: {to: siem}", false, "late alert action_failed",
+         "late alert action_failed"},
+        {"isolate: {}, webhook: {to: siem}", false, "late requested isolated", "late isolated"},
+        {"email: {to: [b@x.example]}", true, "late alert", "late alert"},
+        {"isolate: {}, email: {to: [b@x.example]}", true, "late isolated", "late isolated"},
+    };
+    static const char hooks[] = "webhooks: {siem: {url: 'https://x.example/a', template: slack},"
+                                " chat: {url: 'https://x.example/b', template: slack}}\n"
+                                "rules: [{name: tell, do: [%s]}]\n";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct runtime *rt;
+        char rules[400];
+        struct rig r;
+        int64_t id;
+
+        (void)snprintf(rules, sizeof rules, hooks, rows[i].steps);
+        rig_open(&r, rules);
+        log_divert(no_line, NULL);
+        rt = rig_runtime(&r, rules);
+        rt->config->mail.to.count = 0;
+        if (!rows[i].mail)
+            rt->config->mail.server = NULL;
+        engine_use(r.g, rt);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 503, "{}");
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, HOUR_MS, 5 * MINUTE_MS);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/runAntiVirusScan", 0, 403, "{}");
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+        rig_pass(&r, HOUR_MS, MINUTE_MS);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_string_equal(told_to(&r, id, "webhook:siem"), rows[i].siem);
+        assert_string_equal(told_to(&r, id, "webhook:chat"), rows[i].chat);
+        tear_down(&r);
+    }
+}
+
 /* Whoever reads a post knows which alert it is about, also when it came to nothing but a delay. */
 static void test_notice__a_post_about_a_delay_names_the_alert(void **state)
 {
@@ -1443,6 +1500,7 @@ int main(void)
         cmocka_unit_test(test_notice__who_only_gets_posts_is_told_once),
         cmocka_unit_test(test_notice__whose_webhook_is_gone_is_told_by_mail),
         cmocka_unit_test(test_notice__where_nobody_can_be_mailed_webhooks_hear_what_no_step_tells),
+        cmocka_unit_test(test_notice__whoever_was_posted_a_delay_is_posted_the_end_once),
         cmocka_unit_test(test_notice__a_post_about_a_delay_names_the_alert),
         cmocka_unit_test(test_notice__a_released_machine_that_is_isolated_again_is_not_called_free),
         cmocka_unit_test(test_notice__who_knows_how_it_ended_is_not_told_it_again),

@@ -16,6 +16,17 @@ static bool writes_to(const struct notice *n, const char *address)
     return false;
 }
 
+/* While the case waited for a person between its steps people may have been told how its isolation ended: there is nothing new
+ * for them. *n: may come to nobody. */
+static enum err_code leave_out_who_knows(struct db_tx *tx, const struct telling *t,
+                                         struct notice *n, struct err *e)
+{
+    bool ended = n->kind == NOTICE_ISOLATED || n->kind == NOTICE_RELEASED ||
+                 (n->kind == NOTICE_NOT_ISOLATED && notice_was_told(&t->c, n->kind));
+
+    return n->n_to && ended ? notice_leave_out(tx, t->s->arena, n, e) : ERR_OK;
+}
+
 /* Earlier steps told others of a state that is over by now. The case will be known as told, so they hear it here. */
 static enum err_code tell_others(struct db_tx *tx, struct telling *t, struct err *e)
 {
@@ -41,21 +52,11 @@ static enum err_code tell_others(struct db_tx *tx, struct telling *t, struct err
         if (!writes_to(&t->n, before[i]))
             before[n.n_to++] = before[i];
     n.to = before;
+    if (!code)
+        code = leave_out_who_knows(tx, t, &n, e);
     if (!code && notice_was_told(&t->c, NOTICE_LATE)) /* it may have been posted */
         code = channels_settle(tx, s->engine, s->runtime, s->arena, &n, NULL, t->now, e);
     return code || !n.n_to ? code : notice_put(tx, s->engine, s->runtime, s->arena, &n, t->now, e);
-}
-
-/* While the case waited for a person between its steps people may have been told how its isolation ended: its step has
- * nothing new for them, unless it has words of its own. *n: as the step has it; may come to nobody. */
-static enum err_code leave_out_who_knows(struct db_tx *tx, const struct telling *t,
-                                         struct notice *n, struct err *e)
-{
-    bool ended = n->kind == NOTICE_ISOLATED || n->kind == NOTICE_RELEASED ||
-                 (n->kind == NOTICE_NOT_ISOLATED && notice_was_told(&t->c, n->kind));
-
-    return n->webhook || n->desk || n->body || !ended ? ERR_OK
-                                                      : notice_leave_out(tx, t->s->arena, n, e);
 }
 
 static enum err_code tell_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -80,7 +81,7 @@ static enum err_code tell_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!code)
         code = tell_others(tx, t, e);
     n = t->n;
-    if (!code && n.n_to)
+    if (!code && !n.webhook && !n.desk && !n.body) /* it has no words of its own */
         code = leave_out_who_knows(tx, t, &n, e);
     t->known = t->n.n_to && !n.n_to;
     if (!code && !t->mute.why && !t->known)

@@ -1250,6 +1250,9 @@ static void test_notice__who_knows_how_it_ended_is_not_told_it_again(void **stat
          "Succeeded", "isolated question action_failed", ""},
         {"isolate: {}, email: {to: [b@x.example]}, {tag: {add: x}, on_failure: ask}, scan: {}",
          "Succeeded", "Succeeded", "question isolated action_failed", "isolated action_failed"},
+        {"isolate: {}, email: {}, {tag: {add: x}, on_failure: ask}, scan: {},"
+         " email: {to: [b@x.example]}",
+         "Succeeded", "Succeeded", "isolated question action_failed", "isolated action_failed"},
     };
 
     (void)state;

@@ -175,7 +175,7 @@ static bool knows(const struct notice_heard *list, size_t n, const char *address
 {
     while (n-- > 0)
         if (strcmp(list[n].address, address) == 0 && is_of_isolation(list[n].kind))
-            return strcmp(list[n].kind, kind) == 0 && list[n].said &&
+            return strcmp(list[n].kind, kind) == 0 && !list[n].refused && list[n].said &&
                    strcmp(list[n].said, said) == 0;
     return false;
 }

@@ -282,9 +282,11 @@ static enum err_code read_heard(struct db_rows *rows, struct arena *a, void *ite
 {
     bool nomem = false;
 
-    *(struct notice_heard *)item = (struct notice_heard){.address = store_text(a, rows, 0, &nomem),
-                                                         .kind = store_text(a, rows, 1, &nomem),
-                                                         .said = store_text(a, rows, 2, &nomem)};
+    *(struct notice_heard *)item =
+        (struct notice_heard){.address = store_text(a, rows, 0, &nomem),
+                              .kind = store_text(a, rows, 1, &nomem),
+                              .said = store_text(a, rows, 2, &nomem),
+                              .refused = parse(db_text(rows, 3)) == RECIPIENT_REFUSED};
     return nomem ? err_set(e, ERR_NOMEM, "recipients") : ERR_OK;
 }
 
@@ -295,7 +297,7 @@ enum err_code notice_channel_heard(struct db_tx *tx, struct arena *a, int64_t ca
     struct store_list list;
     struct db_rows *rows;
     enum err_code code = db_query(tx, e, &rows,
-                                  "SELECT r.address, n.kind, n.said FROM notices n"
+                                  "SELECT r.address, n.kind, n.said, r.state FROM notices n"
                                   " JOIN recipients r ON r.notice_id = n.id WHERE n.case_id = $1"
                                   " AND coalesce(n.channel, '') = $2 ORDER BY n.id",
                                   "it", case_id, channel ? channel : "");

@@ -84,6 +84,7 @@ enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
                              const char *channel, struct notice_spoken *ret, struct err *e);
 struct notice_heard {
     const char *address, *kind, *said; /* said: as in struct notice_spoken */
+    bool refused;                      /* it will never reach him */
 };
 
 /** Who heard what of a case by a channel, in the order of the notices. channel NULL: by mail. */

@@ -1232,6 +1232,16 @@ static void test_notice__a_released_machine_that_is_isolated_again_is_not_called
     tear_down(&r);
 }
 
+static enum err_code refuse_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const int64_t *case_id = arg;
+
+    return db_run(tx, e, NULL,
+                  "UPDATE recipients SET state = 'refused' WHERE notice_id IN"
+                  " (SELECT id FROM notices WHERE case_id = $1 AND kind = 'isolated')",
+                  "i", *case_id);
+}
+
 /* A person was asked how to go on, and the isolation was confirmed meanwhile, which people were told: the step behind the
  * question says it to those who do not know, or in words of its own. */
 static void test_notice__who_knows_how_it_ended_is_not_told_it_again(void **state)
@@ -1239,20 +1249,25 @@ static void test_notice__who_knows_how_it_ended_is_not_told_it_again(void **stat
 #define ASKS "isolate: {}, {tag: {add: x}, on_failure: ask}, scan: {}, "
     static const struct {
         const char *steps, *at_once, *end, *soc, *other;
+        bool refused; /* the mails about the isolation, by his server */
     } rows[] = {
-        {ASKS "email: {}", "Pending", "Succeeded", "question isolated action_failed", ""},
-        {ASKS "email: {}", "Pending", "Failed", "question not_isolated action_failed", ""},
+        {ASKS "email: {}", "Pending", "Succeeded", "question isolated action_failed", "", false},
+        {ASKS "email: {}", "Pending", "Succeeded", "question isolated isolated action_failed", "",
+         true},
+        {ASKS "email: {}", "Pending", "Failed", "question not_isolated action_failed", "", false},
         {ASKS "email: {to: [soc@contoso.example, b@x.example]}", "Pending", "Succeeded",
-         "question isolated action_failed", "isolated action_failed"},
+         "question isolated action_failed", "isolated action_failed", false},
         {ASKS "email: {body: Runbook 7}", "Pending", "Succeeded",
-         "question isolated isolated action_failed", ""},
+         "question isolated isolated action_failed", "", false},
         {"isolate: {}, email: {}, {tag: {add: x}, on_failure: ask}, scan: {}", "Succeeded",
-         "Succeeded", "isolated question action_failed", ""},
+         "Succeeded", "isolated question action_failed", "", false},
         {"isolate: {}, email: {to: [b@x.example]}, {tag: {add: x}, on_failure: ask}, scan: {}",
-         "Succeeded", "Succeeded", "question isolated action_failed", "isolated action_failed"},
+         "Succeeded", "Succeeded", "question isolated action_failed", "isolated action_failed",
+         false},
         {"isolate: {}, email: {}, {tag: {add: x}, on_failure: ask}, scan: {},"
          " email: {to: [b@x.example]}",
-         "Succeeded", "Succeeded", "isolated question action_failed", "isolated action_failed"},
+         "Succeeded", "Succeeded", "isolated question action_failed", "isolated action_failed",
+         false},
     };
 
     (void)state;
@@ -1283,6 +1298,8 @@ static void test_notice__who_knows_how_it_ended_is_not_told_it_again(void **stat
             store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 1, &list, &n, NULL), ERR_OK);
         assert_int_equal(n, 1);
         no.id = list[0].id;
+        if (rows[i].refused)
+            assert_int_equal(db_write(r.store->db, refuse_fn, &id, NULL), ERR_OK);
         assert_int_equal(desk_refuse(r.g, &no, NULL), ERR_OK);
         (void)rig_work(&r);
         assert_int_equal(rig_case(&r, id).state, CASE_DONE);

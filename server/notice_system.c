@@ -26,7 +26,7 @@ static void compose(struct letter *l, struct arena *arena, const struct notice_s
 #define ROWS_POSTED  12
 #define ROWS_SUMMING 3
 
-/* Nobody can be mailed. */
+/* Nobody can be mailed, or not by what it is about. */
 static enum err_code post_it(struct db_tx *tx, struct engine *g, struct runtime *rt,
                              const struct notice_system *n, const char *subject, int64_t now,
                              struct err *e)
@@ -85,7 +85,7 @@ enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runti
     r.subject = arena_fmt(arena, "[CORDON] %s", n->subject);
     if (!r.subject)
         return err_set(e, ERR_NOMEM, "notice");
-    if (!mail->server || !post.n_to) {
+    if (n->posted || !mail->server || !post.n_to) {
         if (rt->config->n_webhooks)
             return post_it(tx, g, rt, n, r.subject, now, e);
         log_event(LOG_WARN, "nobody_told", LOG_STR("about", n->about), LOG_STR("kind", n->kind),

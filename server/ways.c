@@ -202,8 +202,13 @@ static enum err_code tell(struct db_tx *tx, struct engine *g, struct runtime *rt
         {"Failing since", clock_format(r->failing, since)},
         {"Last failure", r->why},
     };
+    const struct config *c = rt->config;
     bool posts = strncmp(r->name, CONFIG_WEBHOOK_WAY, strlen(CONFIG_WEBHOOK_WAY)) == 0;
-    bool others = posts || rt->config->mail.n_ways > 1;
+    bool mailed = c->mail.server && c->mail.to.count;
+    /* By itself it could only be told late. */
+    bool by_mail = mailed && (posts || c->mail.n_ways > 1);
+    bool by_post = !by_mail && c->n_webhooks > (posts && !back ? 1 : 0);
+    enum err_code code = ERR_OK;
     struct notice_system n = {
         .about = arena_fmt(arena, "way:%s", r->name),
         .kind = back ? "way_works" : "way_fails",
@@ -218,10 +223,15 @@ static enum err_code tell(struct db_tx *tx, struct engine *g, struct runtime *rt
                   "sent again."
             : posts
                 ? "It has failed for as long as mail.fallback.after allows. Posts for it are kept and tried for "
-                  "five days; a case that nobody but it was to hear of goes to mail.to then. The last failure "
-                  "says what is wrong; another mail follows when it works again."
+                  "five days; a case that nobody but it was to hear of goes to mail.to then, or where nobody "
+                  "can be mailed to the other webhooks. The last failure says what is wrong; another message "
+                  "follows when it works again."
+            : by_post && c->mail.n_ways == 1
+                ? "It has failed for as long as mail.fallback.after allows, and mails have no other way: they "
+                  "are kept and tried for five days. The last failure says what is wrong; `cordon doctor` "
+                  "asks it once more, without a mail. Another message follows when it works again."
                 : "It has failed for as long as mail.fallback.after allows. Notices that were for it go "
-                  "by the next way of mail.fallback.ways, where there is one; this one did. What has "
+                  "by the next way of mail.fallback.ways, where there is one. What has "
                   "none is kept and tried for five days. The last failure says what is wrong; `cordon doctor` "
                   "asks it once more, without a mail. Another mail follows when it works again.",
         .facts = facts,
@@ -230,8 +240,10 @@ static enum err_code tell(struct db_tx *tx, struct engine *g, struct runtime *rt
 
     if (!n.about || !n.subject)
         return err_set(e, ERR_NOMEM, "notice");
-    /* By itself it could only be told late. */
-    return back || others ? notice_system_put(tx, g, rt, arena, &n, now, e) : ERR_OK;
+    if (by_mail || (back && mailed))
+        code = notice_system_put(tx, g, rt, arena, &n, now, e);
+    n.posted = true;
+    return code || !by_post ? code : notice_system_put(tx, g, rt, arena, &n, now, e);
 }
 
 /* It works: the end of its failing, where it did. */

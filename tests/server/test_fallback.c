@@ -732,6 +732,39 @@ static void test_fallback__what_is_about_no_case_is_given_up_as_any_other(void *
     close_rig(&r);
 }
 
+/* Of a mail server that takes nothing webhooks hear, for no mail can say it; and that it takes mails again. */
+static void test_fallback__a_mail_server_that_fails_is_posted_where_it_is_the_only_way(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[400];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_MAIL_ONLY,
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    sim_tell(sim, "/config", DOWN);
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 30 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 1);
+    assert_non_null(
+        strstr(peer_request_for(r.peer, "/hook")->body, "[CORDON] notices do not leave by "));
+    assert_non_null(
+        strstr(peer_request_for(r.peer, "/hook")->body, "kept and tried for five days"));
+    sim_tell(sim, "/config", UP);
+    pass(&r, 30 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
+    assert_int_equal(taken(sim, "[ALERT]"), 1);
+    assert_int_equal(taken(sim, "[CORDON] notices leave by"), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* Its posts go nowhere else, and people are not told that they do. */
 static void test_fallback__posts_that_wait_are_not_said_to_go_another_way(void **state)
 {
@@ -1615,6 +1648,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__a_webhook_that_is_throttled_for_days_is_given_up_in_time),
         cmocka_unit_test(test_fallback__a_post_is_signed_by_each_secret_of_many),
         cmocka_unit_test(test_fallback__what_is_about_no_case_is_given_up_as_any_other),
+        cmocka_unit_test(
+            test_fallback__a_mail_server_that_fails_is_posted_where_it_is_the_only_way),
         cmocka_unit_test(test_fallback__posts_that_wait_are_not_said_to_go_another_way),
         cmocka_unit_test(test_fallback__one_post_that_is_not_taken_is_no_way_that_fails),
         cmocka_unit_test(test_fallback__a_webhook_that_names_its_url_is_not_quoted),

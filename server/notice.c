@@ -442,15 +442,17 @@ static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, str
     struct notice_thread thread = {0};
     struct isolation_record isolation;
     struct case_record c;
-    bool posted = true;
-    enum err_code code;
+    bool posted = true, taken = false;
+    enum err_code code = notice_was_taken(tx, &s->n, &taken, e);
 
     if (!s->n.case_id) { /* of cordon's own, or a question over many, each of whose cases is told when nobody answers */
-        log_event(LOG_WARN, "nobody_told", LOG_STR("about", s->n.about),
-                  LOG_STR("kind", s->n.kind));
-        return ERR_OK;
+        if (!code && !taken)
+            log_event(LOG_WARN, "nobody_told", LOG_STR("about", s->n.about),
+                      LOG_STR("kind", s->n.kind));
+        return code;
     }
-    code = notice_thread(tx, s->arena, s->n.case_id, "", &thread, e);
+    if (!code)
+        code = notice_thread(tx, s->arena, s->n.case_id, "", &thread, e);
     if (code || thread.last_of_case)
         return code;
     code = case_load(tx, s->arena, s->n.case_id, &c, e);
@@ -465,7 +467,7 @@ static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, str
     if (!code)
         code = channels_instead(tx, s->g, s->rt, s->arena, &n, true, s->now, &posted, e);
     json_free(background.doc);
-    if (!code && !posted)
+    if (!code && !posted && !taken)
         nobody(&n, mail);
     return code;
 }

@@ -508,12 +508,13 @@ static void test_fallback__what_no_webhook_takes_goes_to_mail_to(void **state)
     }
 }
 
-static atomic_size_t nobodies; /* of cases */
+static atomic_size_t nobodies; /* of cases, and of what is cordon's own */
 
 static void count_nobodies(enum log_level level, const char *line, void *ctx)
 {
     (void)level, (void)ctx;
-    if (strstr(line, "\"event\":\"nobody_told\"") && strstr(line, "\"case\":"))
+    if (strstr(line, "\"event\":\"nobody_told\"") &&
+        (strstr(line, "\"case\":") || strstr(line, "source:flow")))
         atomic_fetch_add(&nobodies, 1);
 }
 
@@ -555,6 +556,41 @@ static void test_fallback__what_reaches_nobody_at_all_is_said(void **state)
         assert_int_equal(atomic_load(&nobodies), 1);
         close_rig(&r);
     }
+}
+
+/* One of two webhooks takes nothing, and the other knows all of it: the log does not say that nobody does. */
+static void test_fallback__what_another_webhook_took_is_not_said_to_reach_nobody(void **state)
+{
+    const struct notice_system quiet = {.about = "source:flow",
+                                        .kind = "source_quiet",
+                                        .subject = "source flow is quiet",
+                                        .headline = "A source went quiet",
+                                        .body = "Nothing came from it."};
+    struct runtime *rt;
+    char rules[400];
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack},"
+                   " chat: {url: '%s/chat', template: slack}}\n"
+                   "rules: [{name: tell, do: [webhook: {to: siem}, webhook: {to: chat}]}]\n",
+                   peer_url(r.peer));
+    rt = read_rules(&r, rules, NO_SERVER, "");
+    rt->config->mail.server = NULL;
+    rt->config->mail.to.count = 0;
+    engine_use(r.g, rt);
+    rig_says(&r, "POST", "/chat", 0, 200, "ok");
+    atomic_store(&nobodies, 0);
+    log_divert(count_nobodies, NULL);
+    (void)rig_push(&r, ALERT, MACHINE);
+    assert_int_equal(notice_system_tell(r.g, &quiet, NULL), ERR_OK);
+    work_all(&r);
+    assert_int_equal(rig_seen(&r, "POST", "/chat"), 2);
+    pass(&r, 6 * DAY_MS, 2 * HOUR_MS);
+    assert_int_equal(atomic_load(&nobodies), 0);
+    close_rig(&r);
 }
 
 /* There is nobody to mail, and the webhook has another name since a reload: what the old one did not get the new one does, as
@@ -1643,6 +1679,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_nobody_takes_for_five_days_has_failed),
         cmocka_unit_test(test_fallback__what_no_webhook_takes_goes_to_mail_to),
         cmocka_unit_test(test_fallback__what_reaches_nobody_at_all_is_said),
+        cmocka_unit_test(test_fallback__what_another_webhook_took_is_not_said_to_reach_nobody),
         cmocka_unit_test(
             test_fallback__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed),
         cmocka_unit_test(test_fallback__a_webhook_that_is_throttled_for_days_is_given_up_in_time),

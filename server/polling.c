@@ -284,11 +284,11 @@ static enum err_code tell_state(struct db_tx *tx, struct polling *p, struct err 
         .headline = fails ? "Polling fails" : "Polling works again",
         .body =
             fails
-                ? "Defender does not answer when it is asked for its alerts, so cordon does not hear of "
-                  "those that no source pushes. What comes meanwhile is caught up with when it works "
-                  "again, for seven days back at most. cordon tries every quarter of an hour or sooner; "
-                  "`cordon doctor` says what is wrong."
-                : "Defender answers again, and what came meanwhile was read.",
+                ? "cordon cannot read all of Defender's alerts that changed, so it may not hear of those that no "
+                  "source pushes. What comes meanwhile is caught up with when it works again, for seven "
+                  "days back at most. cordon tries on; where its credential or its permissions are the "
+                  "reason, `cordon doctor` says so."
+                : "Defender's alerts are read again, and what came meanwhile was read.",
         .good = !fails,
         .follows = !fails,
         .not_within = fails ? DAY_MS : 0,

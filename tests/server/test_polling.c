@@ -454,6 +454,7 @@ static void test_polling__one_that_fails_is_told(void **state)
     }
     assert_int_equal(store_notice_load(r.store, r.arena, first, &notice, NULL), ERR_OK);
     assert_string_equal(notice.subject, "[CORDON] alerts of tenant contoso are not read");
+    assert_null(strstr(notice.message, "does not answer")); /* it refuses */
     for (int i = 0; i < 2; i++) {
         int64_t before = works.last;
 

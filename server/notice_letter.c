@@ -68,6 +68,12 @@ static bool is_again(const struct notice *n)
     return n->kind == NOTICE_RELEASED && n->anew;
 }
 
+/* … and it is so by an isolation that cordon asked for, as a rule for another alert. */
+static bool is_again_by_cordon(const struct notice *n)
+{
+    return is_again(n) && n->beside && !n->beside->adopted;
+}
+
 /* One that is being released still is. */
 static bool is_confirmed(const struct isolation_record *i)
 {
@@ -102,8 +108,11 @@ static const char *headline_of(const struct notice *n)
         return "Nobody knows whether a step that the rule asks for was done";
     if (notice_is_in_line(n))
         return "Isolation requested - its turn with Defender is still to come";
-    return is_again(n) ? "The machine was released, and somebody has isolated it again"
-                       : kinds[n->kind].headline;
+    if (is_again(n))
+        return is_again_by_cordon(n)
+                   ? "The machine was released, and cordon has isolated it again"
+                   : "The machine was released, and somebody has isolated it again";
+    return kinds[n->kind].headline;
 }
 
 static const char *more_of(const struct notice *n)
@@ -398,6 +407,9 @@ static const char *what_now(const struct notice *n, struct arena *arena)
             "much time has passed again.",
             n->c->machine_id);
     case NOTICE_RELEASED:
+        if (is_again_by_cordon(n))
+            return "The machine is isolated all the same: cordon has isolated it again since, of which there are "
+                   "messages of its own.";
         if (n->anew)
             return "The machine is isolated all the same: somebody has asked for it again since, and "
                    "cordon leaves that as it is.";

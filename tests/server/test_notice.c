@@ -1229,6 +1229,8 @@ static void test_notice__a_released_machine_that_is_isolated_again_is_not_called
     assert_null(strstr(part(&r, &n, "text/plain"), "The machine reaches the network again"));
     assert_non_null(strstr(part(&r, &n, "text/plain"), "; not for this alert: Full, isolated"));
     assert_non_null(strstr(n.subject, "[RELEASED] Isolated again: "));
+    assert_non_null(strstr(part(&r, &n, "text/plain"), "cordon has isolated it again"));
+    assert_null(strstr(part(&r, &n, "text/plain"), "somebody has")); /* nobody has */
     tear_down(&r);
 }
 

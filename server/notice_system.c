@@ -22,16 +22,33 @@ static void compose(struct letter *l, struct arena *arena, const struct notice_s
     letter_table_end(l);
 }
 
-/* A post has room for so many rows: the first of them, and the last, which sum up. */
+/* A post has room for so many rows: the first of them, how many are left out, and the last, which sum up. */
 #define ROWS_POSTED  12
 #define ROWS_SUMMING 3
 
+/* out: ROWS_POSTED of them. How many there are. */
+static size_t rows_posted(const struct notice_system *n, struct arena *arena, struct post_fact *out)
+{
+    size_t left_out = n->n_facts > ROWS_POSTED ? n->n_facts - ROWS_POSTED + 1 : 0, count = 0;
+
+    for (size_t i = 0; i < n->n_facts; i++) {
+        const struct notice_system_fact *f = &n->facts[i];
+
+        out[count++] = (struct post_fact){f->name, f->value};
+        if (left_out && count == ROWS_POSTED - ROWS_SUMMING - 1) {
+            out[count++] = (struct post_fact){
+                "And", arena_fmt(arena, "%zu more rows, for which a post has no room", left_out)};
+            i += left_out;
+        }
+    }
+    return count;
+}
+
 /* Nobody can be mailed, or not by what it is about. */
 static enum err_code post_it(struct db_tx *tx, struct engine *g, struct runtime *rt,
-                             const struct notice_system *n, const char *subject, int64_t now,
-                             struct err *e)
+                             struct arena *arena, const struct notice_system *n,
+                             const char *subject, int64_t now, struct err *e)
 {
-    size_t left_out = n->n_facts > ROWS_POSTED ? n->n_facts - ROWS_POSTED : 0;
     struct post_fact facts[ROWS_POSTED];
     const struct post p = {.kind = n->kind,
                            .subject = subject,
@@ -39,14 +56,8 @@ static enum err_code post_it(struct db_tx *tx, struct engine *g, struct runtime 
                            .bad = !n->good,
                            .next = n->body,
                            .facts = facts,
-                           .n_facts = n->n_facts - left_out};
+                           .n_facts = rows_posted(n, arena, facts)};
 
-    for (size_t i = 0; i < p.n_facts; i++) {
-        const struct notice_system_fact *f =
-            &n->facts[i + (i + ROWS_SUMMING < ROWS_POSTED ? 0 : left_out)];
-
-        facts[i] = (struct post_fact){f->name, f->value};
-    }
     return channels_announce(tx, g, rt, n->about, &p, now, e);
 }
 
@@ -87,7 +98,7 @@ enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runti
         return err_set(e, ERR_NOMEM, "notice");
     if (n->posted || !mail->server || !post.n_to) {
         if (rt->config->n_webhooks)
-            return post_it(tx, g, rt, n, r.subject, now, e);
+            return post_it(tx, g, rt, arena, n, r.subject, now, e);
         log_event(LOG_WARN, "nobody_told", LOG_STR("about", n->about), LOG_STR("kind", n->kind),
                   LOG_STR("why", n->subject));
         return ERR_OK;

@@ -113,6 +113,11 @@ static void test_notice_system__is_posted_where_nobody_can_be_mailed(void **stat
     assert_non_null(strstr(seen.message, "Nothing came from it."));
     assert_non_null(strstr(seen.message, "e0\\\\["));
     assert_null(strstr(seen.message, "e20\\\\["));
+    assert_non_null(strstr(seen.message, "e7\\\\["));
+    assert_null(strstr(seen.message, "e8\\\\["));
+    assert_non_null(strstr(seen.message, "59 more rows"));
+    assert_null(strstr(seen.message, "e66\\\\["));
+    assert_non_null(strstr(seen.message, "e67\\\\["));
     assert_non_null(strstr(seen.message, "e69\\\\["));
     assert_null(strstr(seen.message, "http://e")); /* a stranger's link is none */
     n.n_facts = 3;

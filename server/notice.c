@@ -431,14 +431,38 @@ static enum err_code readdress(struct db_tx *tx, const struct sending *s, size_t
     return code;
 }
 
+/* What the case of s has come to by now, which may be more than s said. n->c: c. */
+static enum err_code read_standing(struct db_tx *tx, const struct sending *s, struct case_record *c,
+                                   struct isolation_record *isolation, struct notice *n,
+                                   struct err *e)
+{
+    enum err_code code = case_load(tx, s->arena, s->n.case_id, c, e);
+
+    n->c = c;
+    n->doubt = c->why;
+    return code ? code : standing_read(tx, s->arena, c, n, isolation, e);
+}
+
+/* To webhooks: as channels_instead does. */
+static enum err_code post_standing(struct db_tx *tx, const struct sending *s, struct notice *n,
+                                   bool first, bool *ret_posted, struct err *e)
+{
+    struct background background = {0};
+    enum err_code code = read_facts(tx, s->arena, n, &background, e);
+
+    if (!code)
+        code = channels_instead(tx, s->g, s->rt, s->arena, n, first, s->now, ret_posted, e);
+    json_free(background.doc);
+    return code;
+}
+
 /* A webhook will never take its post. Who is told of the case by mail hears of it there; when nobody is, it is for those
- * of mail.to: as the case stands now, which may be more than the post said. Where there are none it is for the webhooks that
- * were told nothing of the case: what took nothing for days is not asked anew, for that would never end. */
+ * of mail.to: as the case stands now. Where there are none it is for the webhooks that were told nothing of the case: what took
+ * nothing for days is not asked anew, for that would never end. */
 static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, struct err *e)
 {
     const struct config_mail *mail = &s->rt->config->mail;
     struct notice n = {.to = (const char *const *)mail->to.items, .n_to = mail->to.count};
-    struct background background = {0};
     struct notice_thread thread = {0};
     struct isolation_record isolation;
     struct case_record c;
@@ -455,21 +479,30 @@ static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, str
         code = notice_thread(tx, s->arena, s->n.case_id, "", &thread, e);
     if (code || thread.last_of_case)
         return code;
-    code = case_load(tx, s->arena, s->n.case_id, &c, e);
-    n.c = &c;
-    n.doubt = c.why;
-    if (!code)
-        code = standing_read(tx, s->arena, &c, &n, &isolation, e);
+    code = read_standing(tx, s, &c, &isolation, &n, e);
     if (!code && mail->server && n.n_to)
         return notice_put(tx, s->g, s->rt, s->arena, &n, s->now, e);
     if (!code)
-        code = read_facts(tx, s->arena, &n, &background, e);
-    if (!code)
-        code = channels_instead(tx, s->g, s->rt, s->arena, &n, true, s->now, &posted, e);
-    json_free(background.doc);
+        code = post_standing(tx, s, &n, true, &posted, e);
     if (!code && !posted && !taken)
         nobody(&n, mail);
     return code;
+}
+
+/* A mail about a case will never reach anybody. Where nobody has got another of the same time webhooks hear how the case stands,
+ * as where nobody can be mailed. */
+static enum err_code post_instead(struct db_tx *tx, const struct sending *s, struct err *e)
+{
+    struct notice n = {.n_to = 0};
+    struct isolation_record isolation;
+    struct case_record c;
+    bool posted, taken = false;
+    enum err_code code = notice_was_taken(tx, &s->n, &taken, e);
+
+    if (code || taken || !s->n.case_id || s->n.channel)
+        return code;
+    code = read_standing(tx, s, &c, &isolation, &n, e);
+    return code ? code : post_standing(tx, s, &n, false, &posted, e);
 }
 
 static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -505,8 +538,8 @@ static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
         return code ? code : work_again(tx, s->w, s->now, 0, e);
     code = notice_end(tx, s->n.id, sent ? "sent" : "failed",
                       sent ? NULL : "no recipient's server took it", s->now, e);
-    if (!code && !sent && is_post(s))
-        code = mail_instead(tx, s, e);
+    if (!code && !sent)
+        code = is_post(s) ? mail_instead(tx, s, e) : post_instead(tx, s, e);
     return code ? code : work_done(tx, s->w, e);
 }
 

@@ -508,6 +508,53 @@ static void test_fallback__what_no_webhook_takes_goes_to_mail_to(void **state)
     }
 }
 
+/* Nor can it be mailed to anybody at all: where there are webhooks, those hear it, once. */
+static void test_fallback__what_no_mail_can_tell_is_posted(void **state)
+{
+    static const struct {
+        const char *steps;
+        int posts;
+    } rows[] = {{"email: {to: [gone@x.example]}", 1},
+                {"email: {to: [here@x.example]}, email: {to: [gone@x.example]}", 0},
+                {"webhook: {to: siem}, email: {to: [gone@x.example]}", 1},
+                {"isolate: {}, email: {to: [gone@x.example]}", 2}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim *sim = sim_start(NULL);
+        const char *last = NULL;
+        char mail[200], rules[400];
+        struct rig r;
+
+        print_message("  %s\n", rows[i].steps);
+        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+        open_rig(&r, RULES_MAIL_ONLY, mail, "");
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                       "rules: [{name: tell, do: [%s]}]\n",
+                       peer_url(r.peer), rows[i].steps);
+        use_rules(&r, rules, mail, "");
+        rig_says(&r, "POST", "/hook", 0, 200, "ok");
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        sim_tell(sim, "/config",
+                 "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\","
+                 "\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+        (void)rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        pass(&r, HOUR_MS, MINUTE_MS);
+        assert_int_equal(rig_seen(&r, "POST", "/hook"), rows[i].posts);
+        for (size_t k = 0; k < peer_count(r.peer); k++)
+            if (strcmp(peer_request(r.peer, k)->target, "/hook") == 0)
+                last = peer_request(r.peer, k)->body;
+        assert_true(!last || strstr(last, rows[i].posts == 2 ? "[ISOLATED] " : "[ALERT] "));
+        close_rig(&r);
+        sim_stop(sim);
+    }
+}
+
 static atomic_size_t nobodies; /* of cases, and of what is cordon's own */
 
 static void count_nobodies(enum log_level level, const char *line, void *ctx)
@@ -1678,6 +1725,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__after_a_pause_of_days_a_failed_try_gives_nothing_up),
         cmocka_unit_test(test_fallback__what_nobody_takes_for_five_days_has_failed),
         cmocka_unit_test(test_fallback__what_no_webhook_takes_goes_to_mail_to),
+        cmocka_unit_test(test_fallback__what_no_mail_can_tell_is_posted),
         cmocka_unit_test(test_fallback__what_reaches_nobody_at_all_is_said),
         cmocka_unit_test(test_fallback__what_another_webhook_took_is_not_said_to_reach_nobody),
         cmocka_unit_test(

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "act.h"
 #include "ledger.h"
 #include "log.h"
 #include "notice.h"
@@ -163,6 +164,8 @@ static enum err_code drop_fn(struct db_tx *tx, void *arg, struct err *e)
         code = question_forget_case(tx, c.id, q->now, e);
     if (!code)
         code = tell_dropped(tx, q, e);
+    if (!code && c.isolation && c.told) /* whose end nobody was told while the case was at work */
+        code = act_settle(tx, q->g, q->rt, q->arena, &c, q->now, e);
     /* Whoever is at work on it loses the claim with that, and writes nothing more. */
     return code ? code : work_cancel(tx, c.id, e);
 }

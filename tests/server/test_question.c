@@ -1198,6 +1198,44 @@ static void test_question__how_the_isolation_of_a_case_that_failed_ends_is_told(
     }
 }
 
+/* A person lets the case go that is just read again, and its isolation has ended meanwhile: nobody was told that yet. */
+static void test_question__how_the_isolation_of_a_dropped_case_has_ended_is_told(void **state)
+{
+    static const struct {
+        const char *ends, *subject;
+    } rows[] = {
+        {ACTION_DOC(ACTION, "Isolate", "Cancelled", "null", "11:12"),
+         "[NOT ISOLATED: somebody cancelled it at Defender]"},
+        {ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"), "[ISOLATED]"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct desk_order drop = {.who = "maria", .why = "a drill"};
+        enum question_state now;
+        struct err e = {0};
+        struct rig r;
+
+        print_message("  %s\n", rows[i].subject);
+        scene(&r, "rules: [{name: contain, do: [isolate: {}, {tag: {add: x}, on_failure: ask},"
+                  " scan: {}, email: {}]}]\n");
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+        drop.id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+        alert_gone(&r, rows[i].ends);
+        rig_pass(&r, 5 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(rig_case(&r, drop.id).state, CASE_DECIDING);
+        assert_true(isolation_is_settled(rig_isolation(&r).state));
+        assert_string_equal(rig_told(&r, drop.id), "question");
+        assert_int_equal(desk_drop(r.g, &drop, NULL), ERR_OK);
+        rig_pass(&r, HOUR_MS, MINUTE_MS);
+        assert_non_null(strstr(rig_subject(&r, drop.id), rows[i].subject));
+        assert_int_equal(rig_case(&r, drop.id).state, CASE_DROPPED);
+        rig_close(&r);
+    }
+}
+
 static void test_question__what_was_done_asks_nobody(void **state)
 {
     struct question_record *list;
@@ -2893,6 +2931,7 @@ int main(void)
         cmocka_unit_test(test_question__a_failure_asks_how_to_go_on),
         cmocka_unit_test(test_question__what_is_withheld_behind_the_isolation_is_told),
         cmocka_unit_test(test_question__how_the_isolation_of_a_case_that_failed_ends_is_told),
+        cmocka_unit_test(test_question__how_the_isolation_of_a_dropped_case_has_ended_is_told),
         cmocka_unit_test(test_question__what_was_done_asks_nobody),
         cmocka_unit_test(test_question__an_answer_counts_once),
         cmocka_unit_test(test_question__a_no_is_told_and_can_be_retried),

@@ -401,12 +401,14 @@ void engine_claim_more(struct engine *g, const struct work *w, size_t max, struc
     enum work_kind kind = w->kind;
     size_t room[WORK_KINDS] = {0};
     int64_t next;
+    enum err_code code;
     struct err e;
 
     *ret_count = 0;
     room[kind] = max;
-    if (store_work_claim(g->store, g->workers ? workers_owner(g->workers) : "alone", room, max, ret,
-                         ret_count, &next, &e)) {
+    code = g->workers ? workers_claim(g->workers, room, max, ret, ret_count, &next, &e)
+                      : store_work_claim(g->store, "alone", room, max, ret, ret_count, &next, &e);
+    if (code) {
         log_event(e.code == ERR_AGAIN && db_is_shared(g->store->db) ? LOG_WARN : LOG_ERROR,
                   "claim_failed", LOG_ERR(&e));
         *ret_count = 0;

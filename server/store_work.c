@@ -14,6 +14,7 @@ struct claim {
     const char *owner;
     const size_t *room; /* by kind */
     size_t max;
+    int64_t ahead_ms; /* store_work_claim_by */
     /* out */
     int64_t now;
     struct work *out;
@@ -97,6 +98,8 @@ static enum err_code claim(struct db_tx *tx, void *arg, struct err *e)
     c->now = clock_wall_ms(c->clock);
     c->count = 0;
     memset(c->taken, 0, sizeof c->taken);
+    if (c->now - clock_mono_ms(c->clock) > c->ahead_ms)
+        return code;
     for (int priority = 0; priority < WORK_PRIORITIES && !code; priority++)
         for (int kind = 0; kind < WORK_KINDS && !code; kind++) {
             if (!c->room[kind] || c->due[priority][kind] > c->now)
@@ -107,11 +110,16 @@ static enum err_code claim(struct db_tx *tx, void *arg, struct err *e)
     return !code && some ? look(tx, c, e) : code;
 }
 
-enum err_code store_work_claim(struct store *s, const char *owner, const size_t room[WORK_KINDS],
-                               size_t max, struct work *ret, size_t *ret_count, int64_t *ret_next,
-                               struct err *e)
+enum err_code store_work_claim_by(struct store *s, const char *owner, int64_t ahead_ms,
+                                  const size_t room[WORK_KINDS], size_t max, struct work *ret,
+                                  size_t *ret_count, int64_t *ret_next, struct err *e)
 {
-    struct claim c = {.clock = s->clock, .owner = owner, .room = room, .max = max, .out = ret};
+    struct claim c = {.clock = s->clock,
+                      .owner = owner,
+                      .room = room,
+                      .max = max,
+                      .ahead_ms = ahead_ms,
+                      .out = ret};
     enum err_code code = db_write_loose(s->db, claim, &c, e);
 
     if (code)
@@ -123,6 +131,13 @@ enum err_code store_work_claim(struct store *s, const char *owner, const size_t 
             if (room[kind] && c.due[priority][kind] < *ret_next)
                 *ret_next = c.due[priority][kind];
     return ERR_OK;
+}
+
+enum err_code store_work_claim(struct store *s, const char *owner, const size_t room[WORK_KINDS],
+                               size_t max, struct work *ret, size_t *ret_count, int64_t *ret_next,
+                               struct err *e)
+{
+    return store_work_claim_by(s, owner, INT64_MAX, room, max, ret, ret_count, ret_next, e);
 }
 
 struct keeping {

@@ -75,6 +75,11 @@ struct work {
 enum err_code store_work_claim(struct store *s, const char *owner, const size_t room[WORK_KINDS],
                                size_t max, struct work *ret, size_t *ret_count, int64_t *ret_next,
                                struct err *e);
+/** The same, but nothing if the wall clock is by more than ahead_ms ahead of the one that never jumps: then *ret_next says what is
+ *  due, and the leases that this process holds are to be renewed first. */
+enum err_code store_work_claim_by(struct store *s, const char *owner, int64_t ahead_ms,
+                                  const size_t room[WORK_KINDS], size_t max, struct work *ret,
+                                  size_t *ret_count, int64_t *ret_next, struct err *e);
 /** Renews the leases of n rows that are still ours; of others nothing happens. */
 enum err_code store_work_keep(struct store *s, const struct work *rows, size_t n, struct err *e);
 /** Frees every lease: for a store that only one process can serve (SQLite), at its start. An isolation whose

@@ -24,7 +24,7 @@
 #define SET_BACK_MS   MINUTE_MS /* of the wall clock, and due times are mended */
 #define SET_AHEAD_MS  SECOND_MS /* of the wall clock, and leases are renewed */
 #define AWAY_MS       MINUTE_MS /* between two turns, of which there is one every LOOK_MS */
-#define STORE_SICK_MS 1000      /* pause after a claim that failed */
+#define STORE_SICK_MS 1000      /* pause after a claim or a renewal that failed */
 
 /* A far end at which a run is for so long hangs, until one is over sooner. Calls wait for a minute at most. */
 #define HANGS_MS     (15 * SECOND_MS)
@@ -65,6 +65,8 @@ struct workers {
     int64_t hold_until[WORK_KINDS];  /* mono ms */
     struct hanging hanging[HANGING_MAX];
     bool claiming; /* a claim is on its way to the disk: all idle workers are spoken for */
+    /* how far the wall clock was ahead of the one that never jumps when all leases were good */
+    _Atomic int64_t ahead;
     atomic_bool kicked;
     bool stopping, dispatcher_started; /* no more claims */
     bool closing;                      /* workers leave when the queue is empty */
@@ -205,20 +207,51 @@ static struct work *due_to_be_kept(struct workers *p, int64_t now, size_t *ret_n
     return rows;
 }
 
-/* Renews the leases of what is at work for long. Drops the lock meanwhile. */
-static void mind_the_leases(struct workers *p)
+static int64_t ahead_now(const struct workers *p)
 {
+    return clock_wall_ms(p->clock) - clock_mono_ms(p->clock);
+}
+
+static void hurry_the_leases(struct workers *p)
+{
+    for (unsigned i = 0; i < p->o.threads; i++)
+        p->held[i].keep = 0;
+}
+
+/* Renews the leases of what is at work for long, and all of them when the wall clock was set ahead, by which they may have run
+ * out: what is at work would be run a second time beside it. false: the store did not take it, which may be so for longer than they
+ * last; until it does nothing is to be claimed. Drops the lock meanwhile. */
+static bool mind_the_leases(struct workers *p)
+{
+    const int64_t ahead = ahead_now(p);
+    enum err_code code = ERR_OK;
+    struct work *rows;
     size_t n = 0;
-    struct work *rows = due_to_be_kept(p, clock_mono_ms(p->clock), &n);
     struct err e;
 
-    if (!rows)
-        return;
-    pthread_mutex_unlock(&p->lock);
-    if (store_work_keep(p->o.store, rows, n, &e))
-        log_event(LOG_WARN, "leases_not_renewed", LOG_ERR(&e)); /* others may take over soon */
-    free(rows);
-    pthread_mutex_lock(&p->lock);
+    if (ahead > atomic_load(&p->ahead) + SET_AHEAD_MS)
+        hurry_the_leases(p);
+    rows = due_to_be_kept(p, clock_mono_ms(p->clock), &n);
+    if (rows) {
+        pthread_mutex_unlock(&p->lock);
+        code = store_work_keep(p->o.store, rows, n, &e);
+        if (code)
+            log_event(LOG_WARN, "leases_not_renewed", LOG_ERR(&e)); /* others may take over soon */
+        free(rows);
+        pthread_mutex_lock(&p->lock);
+    }
+    if (code)
+        hurry_the_leases(p);
+    else
+        atomic_store(&p->ahead, ahead);
+    return !code;
+}
+
+enum err_code workers_claim(struct workers *p, const size_t room[WORK_KINDS], size_t max,
+                            struct work *ret, size_t *ret_count, int64_t *ret_next, struct err *e)
+{
+    return store_work_claim_by(p->o.store, p->owner, atomic_load(&p->ahead) + SET_AHEAD_MS, room,
+                               max, ret, ret_count, ret_next, e);
 }
 
 /* What the clocks said at the dispatcher's last turn. */
@@ -233,14 +266,6 @@ static struct turn turn_now(const struct workers *p)
     return (struct turn){wall, wall - clock_mono_ms(p->clock)};
 }
 
-/* The wall clock was set ahead, and by it our leases may have run out: they are renewed before anything is claimed, or what is
- * at work would be run a second time beside it. */
-static void hurry_the_leases(struct workers *p)
-{
-    for (unsigned i = 0; i < p->o.threads; i++)
-        p->held[i].keep = 0;
-}
-
 /* Due times are wall clock. When it is set back, what was due in a minute is due in an hour and a minute:
  * noticed by the clock that never jumps. And there is a turn every few seconds: when the last one is long ago, the clock was
  * set ahead, or this machine or process was suspended, or the store took nothing, and nobody could be heard. That is noted
@@ -253,8 +278,6 @@ static void mind_the_clock(struct workers *p, struct turn *last)
     bool noted = true;
     struct err e;
 
-    if (now.ahead > last->ahead + SET_AHEAD_MS)
-        hurry_the_leases(p);
     if (db_health(p->o.store->db, &e))
         return;
     if (now.ahead < last->ahead - SET_BACK_MS) {
@@ -293,7 +316,7 @@ static int64_t fill(struct workers *p, const size_t room[WORK_KINDS], size_t max
     max = max > sizeof claimed / sizeof *claimed ? sizeof claimed / sizeof *claimed : max;
     p->claiming = true;
     pthread_mutex_unlock(&p->lock);
-    code = store_work_claim(p->o.store, p->owner, room, max, claimed, &n, &next, &e);
+    code = workers_claim(p, room, max, claimed, &n, &next, &e);
     if (code) /* replicas get into each other's way now and then: it is tried again */
         log_event(code == ERR_AGAIN && db_is_shared(p->o.store->db) ? LOG_WARN : LOG_ERROR,
                   "claim_failed", LOG_ERR(&e));
@@ -330,10 +353,10 @@ static void *dispatch(void *arg)
     while (!p->stopping) {
         int64_t now, wake;
         size_t room[WORK_KINDS], idle;
-        bool able, kicked;
+        bool kept, able, kicked;
 
         mind_the_clock(p, &last);
-        mind_the_leases(p);
+        kept = mind_the_leases(p);
         now = clock_mono_ms(p->clock);
         wake = now + LOOK_MS;
         idle = p->idle - p->queue_len - p->reserved;
@@ -344,7 +367,9 @@ static void *dispatch(void *arg)
         if (kicked && !able)
             db_hint(p->o.store->db);
         held = wake < now + LOOK_MS ? wake : INT64_MAX;
-        if (able && look <= now)
+        if (!kept)
+            wait_until(p, now + STORE_SICK_MS);
+        else if (able && look <= now)
             look = fill(p, room, idle, now, &last);
         else
             wait_until(p, able && look < wake ? look : wake);
@@ -411,6 +436,7 @@ enum err_code workers_start(const struct workers_options *o, struct workers **re
     p->queue = calloc(o->threads, sizeof *p->queue);
     p->threads = calloc(o->threads, sizeof *p->threads);
     p->held = calloc(o->threads, sizeof *p->held);
+    atomic_init(&p->ahead, ahead_now(p));
     name_owner(p);
     (void)pthread_mutex_init(&p->lock, NULL);
     clock_cond_init(&p->dispatcher_cond);
@@ -602,11 +628,6 @@ bool workers_enter(struct workers *p, const struct work *w, const char *far_end)
     }
     pthread_mutex_unlock(&p->lock);
     return !hangs || inside < most;
-}
-
-const char *workers_owner(const struct workers *p)
-{
-    return p->owner;
 }
 
 unsigned workers_busy(struct workers *p)

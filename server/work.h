@@ -59,8 +59,10 @@ void workers_keep_more(struct workers *p, const struct work *w, const struct wor
 bool workers_enter(struct workers *p, const struct work *w, const char *far_end);
 /** Claims no work of this kind for a while: its far end asked for patience. */
 void workers_hold(struct workers *p, enum work_kind kind, int64_t hold_ms);
-/** The name that stands in this pool's claims. */
-const char *workers_owner(const struct workers *p);
+/** store_work_claim for this pool, which holds leases: when the wall clock was set ahead, by which they may have run out, nothing
+ *  is claimed before they are renewed. */
+enum err_code workers_claim(struct workers *p, const size_t room[WORK_KINDS], size_t max,
+                            struct work *ret, size_t *ret_count, int64_t *ret_next, struct err *e);
 /** Runs under way. */
 unsigned workers_busy(struct workers *p);
 

@@ -74,6 +74,16 @@ static void wait_count(struct hall *h, unsigned count)
     pthread_mutex_unlock(&h->lock);
 }
 
+static unsigned count_now(struct hall *h)
+{
+    unsigned count;
+
+    pthread_mutex_lock(&h->lock);
+    count = h->count;
+    pthread_mutex_unlock(&h->lock);
+    return count;
+}
+
 /* The next n, in the order in which they came. */
 static void let_some_run(struct hall *h, unsigned n)
 {
@@ -446,6 +456,92 @@ static void test_work__a_clock_that_is_set_ahead_begins_nothing_twice(void **sta
     assert_int_equal(db_write(r.store->db, timed_fn, &t, NULL), ERR_OK);
     workers_kick(pool);
     wait_count(&h, 2);
+    let_run(&h);
+    workers_stop(pool);
+    assert_int_equal(h.count, 2);
+    assert_int_equal(h.claims[1].id, 2);
+    rig_close(&r);
+}
+
+/* Nor where that comes while a claim waits for the disk. */
+static void test_work__a_clock_that_is_set_ahead_while_a_claim_waits_begins_nothing_twice(
+    void **state)
+{
+    struct timed t = {.id = 2, .kind = WORK_CASE};
+    struct workers *pool = NULL;
+    struct db_counts counts = {0};
+    struct gate gate;
+    struct rig r;
+    struct hall h;
+
+    (void)state;
+    rig_open(&r, NULL);
+    open_pool(&h, &r, &pool);
+    put(r.store, 1);
+    workers_kick(pool);
+    wait_count(&h, 1);
+    (void)sem_init(&gate.entered, 0, 0);
+    (void)sem_init(&gate.leave, 0, 0);
+    assert_int_equal(db_submit(r.store->db, wait_fn, &gate, none, NULL), ERR_OK);
+    while (sem_wait(&gate.entered))
+        ;
+    for (int i = 0; i < 100000 && counts.queue_len == 0; i++) { /* it may be held up with it */
+        workers_kick(pool);
+        db_counts(r.store->db, &counts);
+    }
+    atomic_fetch_add(&r.hands.wall, HOUR_MS);
+    (void)sem_post(&gate.leave);
+    t.due = clock_wall_ms(&r.hands.clock);
+    assert_int_equal(db_write(r.store->db, timed_fn, &t, NULL), ERR_OK);
+    do
+        workers_kick(pool);
+    while (count_now(&h) < 2);
+    let_run(&h);
+    workers_stop(pool);
+    assert_int_equal(h.count, 2);
+    assert_int_equal(h.claims[1].id, 2);
+    rig_close(&r);
+}
+
+static enum err_code sql_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    return db_run(tx, e, NULL, arg, "");
+}
+
+/* Nor is it when the store took nothing for longer than a lease, and takes what comes first then. */
+static void test_work__a_store_that_took_nothing_begins_nothing_twice(void **state)
+{
+    static char sick[] = "CREATE TRIGGER sick BEFORE UPDATE ON work"
+                         " BEGIN SELECT RAISE(ABORT, 'it is sick'); END",
+                well[] = "DROP TRIGGER sick";
+    struct timed t = {.id = 2, .kind = WORK_CASE};
+    static const size_t room[WORK_KINDS] = {9, 9, 9};
+    struct workers *pool = NULL;
+    struct work w[9];
+    struct rig r;
+    struct hall h;
+    int64_t next = 0;
+    size_t n = 0;
+
+    (void)state;
+    rig_open(&r, NULL);
+    open_pool(&h, &r, &pool);
+    put(r.store, 1);
+    workers_kick(pool);
+    wait_count(&h, 1);
+    assert_int_equal(db_write(r.store->db, sql_fn, sick, NULL), ERR_OK);
+    hands_turn(&r.hands, WORK_LEASE_MS + SECOND_MS);
+    for (int i = 0; i < 20; i++) { /* the dispatcher comes by, in vain */
+        workers_kick(pool);
+        assert_int_not_equal(store_work_claim(r.store, "another", room, 9, w, &n, &next, NULL),
+                             ERR_OK);
+    }
+    t.due = clock_wall_ms(&r.hands.clock);
+    assert_int_equal(db_write(r.store->db, timed_fn, &t, NULL), ERR_OK);
+    assert_int_equal(db_write(r.store->db, sql_fn, well, NULL), ERR_OK);
+    do
+        workers_kick(pool);
+    while (count_now(&h) < 2);
     let_run(&h);
     workers_stop(pool);
     assert_int_equal(h.count, 2);
@@ -855,8 +951,7 @@ static void test_work__a_long_run_keeps_what_it_claimed_beside_its_own(void **st
 
         assert_int_equal(db_write(r.store->db, put_fn, &p, NULL), ERR_OK);
     }
-    assert_int_equal(store_work_claim(r.store, workers_owner(pool), room, 3, more, &n, &next, NULL),
-                     ERR_OK);
+    assert_int_equal(workers_claim(pool, room, 3, more, &n, &next, NULL), ERR_OK);
     own = claim_of(&h, 1);
     assert_int_equal(n, 3);
     workers_keep_more(pool, &own, more, n);
@@ -889,6 +984,9 @@ int main(void)
         cmocka_unit_test(test_work__runs_find_their_pool),
         cmocka_unit_test(test_work__no_more_than_a_share_runs_at_once),
         cmocka_unit_test(test_work__a_clock_that_is_set_ahead_begins_nothing_twice),
+        cmocka_unit_test(
+            test_work__a_clock_that_is_set_ahead_while_a_claim_waits_begins_nothing_twice),
+        cmocka_unit_test(test_work__a_store_that_took_nothing_begins_nothing_twice),
         cmocka_unit_test(test_work__what_was_slept_through_is_no_silence),
         cmocka_unit_test(test_work__a_store_that_takes_nothing_makes_nobody_quiet),
         cmocka_unit_test(test_work__a_database_that_was_away_makes_nobody_quiet),

@@ -160,8 +160,9 @@ void api_timeline(struct json_out *o, struct arena *a, const struct api_story *s
     struct timeline t = {.arena = a};
     const struct case_record *c = s->c;
 
-    /* Ids grow: a delivery after the case is that of another source, which has pushed it since and took the first one's place. */
-    if (c->delivery > c->id)
+    /* Ids grow: a delivery after the case is that of another source, which has pushed it since and took the first one's place.
+     * Polling and hunts take it, too, without any delivery: whether they were the first to know of it nobody can say. */
+    if (!c->delivery || c->delivery > c->id)
         add(&t, c->created, "came");
     else
         add(&t, c->created, "came from source %s", c->source ? c->source : "unknown");

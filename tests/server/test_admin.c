@@ -1191,24 +1191,44 @@ static void test_admin__a_timeline_knows_whose_release_it_was(void **state)
     close_desk(d);
 }
 
-/* Another source may take the first one's place, and has not pushed when the case came. */
+static enum err_code poll_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    return acceptance_of_poll(tx, arg, e);
+}
+
+/* Another source may take the first one's place, and has not pushed when the case came. Nor has polling, of which there is no
+ * delivery. */
 static void test_admin__a_timeline_names_no_source_that_came_later(void **state)
 {
-    static const char *const told[] = {"came from source relay", "came"};
+    static const char *const sources[] = {"relay", "soar", "polling"};
+    static const char *const told[] = {"came from source relay", "came", "came"};
     char text[ID_TEXT_SIZE], path[60];
     struct desk *d;
 
     (void)state;
-    d = open_desk(false);
     for (size_t i = 0; i < COUNT(told); i++) {
-        (void)snprintf(path, sizeof path, "/api/cases/%s",
-                       id_format(push_by(d, i ? "soar" : "relay", i, "contoso", "da1_-1"), text));
-        AUTO(json_freep) struct json *c = get(d, path, 200);
-        assert_string_equal(json_get_string(c, "source"), i ? "soar" : "relay");
-        assert_string_equal(json_get_string(json_first(json_get(c, "timeline")), "what"), told[i]);
+        const struct alert_ref ref = {.alert_id = "da1_-1"};
+        struct notification polled = {.tenant = "contoso",
+                                      .source = "polling",
+                                      .may_isolate = true,
+                                      .alerts = &ref,
+                                      .count = 1};
+        struct acceptance a = {.n = &polled};
+
+        d = open_desk(false);
+        id_format(push_by(d, "relay", false, "contoso", "da1_-1"), text);
         hands_turn(&d->hands, MINUTE_MS);
+        polled.received_ms = clock_wall_ms(&d->hands.clock);
+        if (i == 1)
+            (void)push_by(d, "soar", true, "contoso", "da1_-1");
+        else if (i == 2)
+            assert_int_equal(db_write(d->store->db, poll_fn, &a, NULL), ERR_OK);
+        (void)snprintf(path, sizeof path, "/api/cases/%s", text);
+        AUTO(json_freep) struct json *c = get(d, path, 200);
+        assert_string_equal(json_get_string(c, "source"), sources[i]);
+        assert_string_equal(json_get_string(json_first(json_get(c, "timeline")), "what"), told[i]);
+        close_desk(d);
     }
-    close_desk(d);
 }
 
 static void test_admin__the_console_finds_a_case_by_its_alert(void **state)

@@ -73,9 +73,11 @@ static void show_refusal(const struct config_admin *admin, const struct rest_ans
 static void show_failure(const char *address, enum err_code code, const struct err *e)
 {
     if (code == ERR_AGAIN)
-        cli_error("cannot reach cordon at %s (%s); is it running? Start it with `cordon serve`, or "
-                  "name its configuration with -c",
-                  address, e->text);
+        cli_error(
+            "cannot reach cordon at %s (%s); is it running? One that runs listens where it did "
+            "when it started, whatever admin.address is by now. Start it with `cordon serve`, or "
+            "name its configuration with -c",
+            address, e->text);
     else if (code == ERR_INVALID)
         cli_error(
             "cannot speak to admin.address %s from here: commands use plain HTTP, which is for "

@@ -1052,7 +1052,9 @@ static void test_cli__a_server_that_is_not_there_is_said_with_the_cure(void **st
     assert_int_equal(cordon(f, "cases", "list", NULL), 1);
     assert_says(f->ran.err, "cordon: cannot reach cordon at 127.0.0.1:");
     assert_says(f->ran.err,
-                "is it running? Start it with `cordon serve`, or name its configuration with -c\n");
+                "is it running? One that runs listens where it did when it started, whatever "
+                "admin.address is by now. Start it with `cordon serve`, or name its configuration "
+                "with -c\n");
     put_file(f, "cordon.yaml", "admin: {address: '10.255.255.1:9180', token_file: relay}\n");
     assert_int_equal(cordon(f, "cases", "list", NULL), 1);
     assert_says(f->ran.err, "cordon: cannot speak to admin.address 10.255.255.1:9180 from here: ");

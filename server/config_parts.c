@@ -420,6 +420,10 @@ static void keep_store(struct config_loading *l, const struct yaml_node *map)
                                  l->in_force ? l->in_force->store_url : NULL, false);
     if (c->store_url == wanted)
         return;
+    if (c->store_max_size != l->in_force->store_max_size)
+        config_note(l, config_place(map, "max_size"),
+                    "store.max_size waits with store.url: until then it stays %" PRId64 " bytes",
+                    l->in_force->store_max_size);
     c->store_max_size = l->in_force->store_max_size;
     secret_wipe(&c->store_password);
     password = &l->in_force->store_password;

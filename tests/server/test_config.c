@@ -1639,6 +1639,7 @@ static void test_config__what_a_reload_cannot_change_keeps_nothing_else_out(void
     assert_true(
         has_note(fresh, "admin.address needs a restart: until then it stays 127.0.0.1:9180"));
     assert_true(has_note(fresh, "store.url needs a restart"));
+    assert_true(has_note(fresh, "store.max_size waits with store.url"));
     config_unref(old);
     config_unref(fresh);
 }

@@ -39,6 +39,7 @@ struct polling {
     int64_t read_to; /* the same of the last whole page: all before it has been read; 0: none was */
     int64_t made;    /* cases */
     bool failed_before;
+    bool first;      /* nothing of this tenant has been read yet */
     const char *why; /* it fails; of a failing poll */
 };
 
@@ -275,7 +276,10 @@ static enum err_code read_all(struct polling *p, struct runtime_tenant *tenant, 
 static enum err_code tell_state(struct db_tx *tx, struct polling *p, struct err *e)
 {
     const bool fails = p->row.failing != 0;
-    const struct notice_system_fact facts[] = {{"Tenant", p->row.tenant}, {"Why", p->why}};
+    char since[CLOCK_TEXT_SIZE];
+    const struct notice_system_fact facts[] = {
+        {"Tenant", p->row.tenant},
+        {fails ? "Why" : "Reads from", fails ? p->why : clock_format(p->row.since, since)}};
     const struct notice_system n = {
         .about = arena_fmt(p->arena, "polling:%s", p->row.tenant),
         .kind = fails ? "poll_fails" : "poll_works",
@@ -288,14 +292,19 @@ static enum err_code tell_state(struct db_tx *tx, struct polling *p, struct err 
                   "source pushes. What comes meanwhile is caught up with when it works again, for seven "
                   "days back at most. cordon tries on; where its credential or its permissions are the "
                   "reason, `cordon doctor` says so."
+            : p->first
+                ? "Defender's alerts are read, and what came since polling of this tenant began was read. What "
+                  "is older is not: if it is another tenant than before, or its tenant_id was mistyped, a "
+                  "person should look at the alerts of that time in the Defender portal."
                 : "Defender's alerts are read again, and what came meanwhile was read.",
         .good = !fails,
         .follows = !fails,
         .not_within = fails ? DAY_MS : 0,
         .facts = facts,
-        .n_facts = fails ? 2 : 1};
+        .n_facts = fails || p->first ? 2 : 1};
 
-    if (fails ? p->now - p->row.failing < ENGINE_LATE_MS : !p->failed_before)
+    /* It may have failed as another tenant of the same name, too; whether people were told so is looked up. */
+    if (fails ? p->now - p->row.failing < ENGINE_LATE_MS : !p->failed_before && !p->first)
         return ERR_OK;
     return n.about && n.subject
                ? notice_system_turn(tx, p->g, p->rt, p->arena, &n, "poll_fails", p->now, e)
@@ -388,12 +397,12 @@ static bool waits_for_room(struct polling *p)
 static void poll_tenant(struct polling *p, struct runtime_tenant *tenant)
 {
     struct err why = {0}, e;
-    bool first = !p->row.polled;
     enum err_code code;
 
     if (waits_for_room(p))
         return;
     p->failed_before = p->row.failing != 0;
+    p->first = !p->row.polled;
     p->why = why.text;
     code = read_all(p, tenant, &why);
 
@@ -404,7 +413,7 @@ static void poll_tenant(struct polling *p, struct runtime_tenant *tenant)
         failed(p, &why);
     else
         succeeded(p, p->rt->config->polling.every_ms);
-    if (!code && first) { /* its Date may be the first word of how far ahead our clock is */
+    if (!code && p->first) { /* its Date may be the first word of how far ahead our clock is */
         p->there = p->now - runtime_clock_off_ms(tenant);
         mind_the_clock(p);
         p->due = p->there < p->now ? p->now : p->due;

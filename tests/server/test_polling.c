@@ -547,6 +547,46 @@ static void test_polling__another_tenant_of_the_same_name_has_its_own_beginning(
     rig_close(&r);
 }
 
+/* One that was mistyped fails, and people are told that what comes meanwhile is caught up with. What takes its place begins anew:
+ * that, too, and that it works, they are told. */
+static void test_polling__a_tenant_in_place_of_one_that_failed_is_told_to_work(void **state)
+{
+    struct told fails = {.kind = "poll_fails"}, works = {.kind = "poll_works"};
+    struct notice_record notice;
+    int64_t told = 0;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 0, 403, "{}");
+    for (int hour = 0; hour < 3; hour++) {
+        assert_true(poll_once(&r));
+        hands_turn(&r.hands, HOUR_MS);
+    }
+    assert_int_equal(db_read(r.store->db, told_fn, &fails, NULL), ERR_OK);
+    assert_true(fails.last != 0);
+    name_another_tenant(&r);
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n"));
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    for (int poll = 0; poll < 3; poll++) {
+        rig_afresh(&r);
+        rig_says(&r, "POST", "/1b4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t2\"}");
+        rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+        assert_true(poll_once(&r));
+        assert_int_equal(db_read(r.store->db, told_fn, &works, NULL), ERR_OK);
+        assert_true(works.last != 0);
+        told = told ? told : works.last;
+        assert_true(works.last == told); /* once */
+        hands_turn(&r.hands, 2 * MINUTE_MS);
+    }
+    assert_int_equal(store_notice_load(r.store, r.arena, told, &notice, NULL), ERR_OK);
+    assert_string_equal(notice.subject, "[CORDON] alerts of tenant contoso are read again");
+    assert_non_null(strstr(notice.message, "Reads from"));
+    rig_close(&r);
+}
+
 /* The same where a poll is due before the rows of the changed configuration have been seen to. */
 static void test_polling__another_tenant_is_polled_by_its_own_beginning_alone(void **state)
 {
@@ -972,6 +1012,7 @@ int main(void)
         cmocka_unit_test(test_polling__one_that_is_put_off_is_told),
         cmocka_unit_test(test_polling__another_tenant_of_the_same_name_has_its_own_beginning),
         cmocka_unit_test(test_polling__another_tenant_is_polled_by_its_own_beginning_alone),
+        cmocka_unit_test(test_polling__a_tenant_in_place_of_one_that_failed_is_told_to_work),
         cmocka_unit_test(test_polling__what_is_made_while_the_host_sleeps_is_news),
         cmocka_unit_test(test_polling__a_clock_that_is_far_ahead_makes_no_pause),
         cmocka_unit_test(test_polling__a_failing_that_began_by_a_wrong_clock_is_seen),

@@ -177,6 +177,10 @@ static const struct db_migration migrations[] = {
          "ALTER TABLE cases ADD COLUMN second_delivery BIGINT NOT NULL DEFAULT 0;"
          "ALTER TABLE cases ADD COLUMN second_machine_id TEXT"},
     {32, "ALTER TABLE polls ADD COLUMN tenant_id TEXT"},
+    {33,
+     "CREATE TABLE polls_before (tenant TEXT NOT NULL, list TEXT NOT NULL, tenant_id TEXT NOT NULL,"
+     " since BIGINT NOT NULL, watermark BIGINT NOT NULL, polled BIGINT NOT NULL,"
+     " PRIMARY KEY (tenant, list, tenant_id))"},
     {0, NULL},
 };
 

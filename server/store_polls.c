@@ -57,6 +57,35 @@ enum err_code store_poll_list(struct store *s, enum poll_list which, struct aren
     return ERR_OK;
 }
 
+/* The row becomes another tenant's of the same name, if it is not its own. Where each was left is kept: after one that was put
+ * there by mistake the one of before goes on. That it fails stays then: nothing was read of it meanwhile. */
+static enum err_code turn_over(struct db_tx *tx, const char *tenant, const char *tenant_id,
+                               const char *list, int64_t since, struct err *e)
+{
+    enum err_code code =
+        db_run(tx, e, NULL,
+               "INSERT INTO polls_before (tenant, list, tenant_id, since, watermark, polled)"
+               " SELECT tenant, list, tenant_id, since, watermark, polled FROM polls"
+               " WHERE tenant = $1 AND list = $2 AND tenant_id <> $3"
+               " ON CONFLICT (tenant, list, tenant_id) DO UPDATE SET since = excluded.since,"
+               " watermark = excluded.watermark, polled = excluded.polled",
+               "ttt", tenant, list, tenant_id);
+
+    if (!code)
+        code = db_run(tx, e, NULL,
+                      "UPDATE polls SET tenant_id = b.tenant_id, since = b.since,"
+                      " watermark = b.watermark, polled = b.polled FROM polls_before b"
+                      " WHERE polls.tenant = $1 AND polls.list = $2 AND polls.tenant_id <> $3"
+                      " AND b.tenant = $4 AND b.list = $5 AND b.tenant_id = $6",
+                      "tttttt", tenant, list, tenant_id, tenant, list, tenant_id);
+    if (!code)
+        code = db_run(tx, e, NULL,
+                      "UPDATE polls SET since = $1, watermark = $2, polled = 0, failing = 0"
+                      " WHERE tenant = $3 AND list = $4 AND tenant_id <> $5",
+                      "iittt", since, since, tenant, list, tenant_id);
+    return code;
+}
+
 enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char *tenant,
                          const char *tenant_id, enum poll_list list, int64_t since, int64_t due,
                          struct err *e)
@@ -70,10 +99,7 @@ enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char
         "itttii", id_new(clock), tenant, tenant_id, lists[list].name, since, since);
 
     if (!code)
-        code = db_run(tx, e, NULL,
-                      "UPDATE polls SET since = $1, watermark = $2, polled = 0, failing = 0"
-                      " WHERE tenant = $3 AND list = $4 AND tenant_id <> $5",
-                      "iittt", since, since, tenant, lists[list].name, tenant_id);
+        code = turn_over(tx, tenant, tenant_id, lists[list].name, since, e);
     if (!code)
         code = db_run(tx, e, NULL,
                       "UPDATE polls SET tenant_id = $1 WHERE tenant = $2 AND list = $3"

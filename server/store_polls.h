@@ -30,7 +30,7 @@ enum err_code store_poll_list(struct store *s, enum poll_list list, struct arena
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
 /** Sees to it that a tenant's list is read: makes its row, from `since` on, and its work, due at `due`. A row that is another
- *  tenant's of the same name begins anew. */
+ *  tenant's of the same name begins anew, or, if it was this one's once, where it was left. */
 enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char *tenant,
                          const char *tenant_id, enum poll_list list, int64_t since, int64_t due,
                          struct err *e);

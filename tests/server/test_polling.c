@@ -587,6 +587,45 @@ static void test_polling__a_tenant_in_place_of_one_that_failed_is_told_to_work(v
     rig_close(&r);
 }
 
+/* Another tenant_id by mistake, and that of before again: it is read from where it was left. */
+static void test_polling__a_tenant_that_comes_back_goes_on_where_it_was_left(void **state)
+{
+    struct rig r;
+    const char *real, *name;
+    int64_t made;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    assert_true(poll_once(&r));
+    hands_turn(&r.hands, DAY_MS);
+    assert_true(poll_once(&r));
+    made = clock_wall_ms(&r.hands.clock) + 2 * MINUTE_MS;
+    real = r.tenants;
+    name = r.tenant;
+    name_another_tenant(&r);
+    for (int back = 0; back < 2; back++) {
+        engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n"));
+        assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+        rig_afresh(&r);
+        if (back)
+            list_alert(&r, made, made);
+        else
+            rig_says(&r, "GET", CHANGED, 0, 403, "{}");
+        rig_says(&r, "POST", "/1b4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t2\"}");
+        while (poll_once(&r))
+            ;
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "GET", GET_ALERT ALERT) > 0, back);
+        hands_turn(&r.hands, 12 * MINUTE_MS);
+        r.tenants = real;
+        r.tenant = name;
+    }
+    rig_close(&r);
+}
+
 /* The same where a poll is due before the rows of the changed configuration have been seen to. */
 static void test_polling__another_tenant_is_polled_by_its_own_beginning_alone(void **state)
 {
@@ -1012,6 +1051,7 @@ int main(void)
         cmocka_unit_test(test_polling__one_that_is_put_off_is_told),
         cmocka_unit_test(test_polling__another_tenant_of_the_same_name_has_its_own_beginning),
         cmocka_unit_test(test_polling__another_tenant_is_polled_by_its_own_beginning_alone),
+        cmocka_unit_test(test_polling__a_tenant_that_comes_back_goes_on_where_it_was_left),
         cmocka_unit_test(test_polling__a_tenant_in_place_of_one_that_failed_is_told_to_work),
         cmocka_unit_test(test_polling__what_is_made_while_the_host_sleeps_is_news),
         cmocka_unit_test(test_polling__a_clock_that_is_far_ahead_makes_no_pause),

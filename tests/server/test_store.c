@@ -31,6 +31,7 @@
 #include "store_isolations.h"
 #include "store_notices.h"
 #include "store_policies.h"
+#include "store_polls.h"
 #include "store_questions.h"
 #include "store_rows.h"
 #include "store_upkeep.h"
@@ -2360,6 +2361,7 @@ static enum err_code age_fn(struct db_tx *tx, void *arg, struct err *e)
         "ALTER TABLE cases DROP COLUMN second_delivery",
         "ALTER TABLE cases DROP COLUMN second_machine_id",
         "ALTER TABLE polls DROP COLUMN tenant_id",
+        "DROP TABLE polls_before",
         "UPDATE isolations SET why = 'this host''s clock is 90 min ahead of Defender''s' WHERE id = 12",
     };
     enum err_code code = ERR_OK;
@@ -2682,9 +2684,64 @@ static void test_store__takes_as_many_rows_as_there_are(void **state)
     assert_int_equal(n.list.count, 1000);
 }
 
+struct watching {
+    struct shelf *f;
+    const char *tenant_id;
+    int64_t since, read; /* 0: nothing was */
+    struct poll_record row;
+};
+
+static enum err_code watch_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct watching *w = arg;
+    struct db_rows *rows;
+    int64_t id = 0;
+    enum err_code code = poll_watch(tx, &w->f->hands.clock, "contoso", w->tenant_id, POLL_ALERTS,
+                                    w->since, w->since, e);
+
+    if (!code)
+        code = db_query(tx, e, &rows, "SELECT id FROM polls WHERE list = 'alerts'", "");
+    if (!code)
+        code = store_take_int(rows, &id, e);
+    if (!code)
+        code = poll_load(tx, w->f->a, id, &w->row, e);
+    if (!code && w->read) {
+        struct poll_record moved = w->row;
+
+        moved.watermark = moved.polled = w->read;
+        code = poll_move(tx, &moved, e);
+    }
+    return code;
+}
+
+/* Each tenant of one name begins with itself, and goes on where it was left when it comes back. */
+static void test_store__a_list_is_left_and_taken_up_again(void **state)
+{
+    struct shelf *f = *state;
+    struct watching turns[] = {{.tenant_id = "x", .since = 10, .read = 20},
+                               {.tenant_id = "y", .since = 30},
+                               {.tenant_id = "x", .since = 40, .read = 50},
+                               {.tenant_id = "y", .since = 60, .read = 70},
+                               {.tenant_id = "x", .since = 80},
+                               {.tenant_id = "y", .since = 90},
+                               {.tenant_id = "y", .since = 100}};
+    static const int64_t marks[] = {10, 30, 20, 30, 50, 70, 70};
+
+    for (size_t i = 0; i < COUNT(turns); i++) {
+        bool is_x = turns[i].tenant_id[0] == 'x';
+
+        turns[i].f = f;
+        write_ok(f, watch_fn, &turns[i]);
+        assert_string_equal(turns[i].row.tenant_id, turns[i].tenant_id);
+        assert_int_equal(turns[i].row.since, is_x ? 10 : 30);
+        assert_int_equal(turns[i].row.watermark, marks[i]);
+    }
+}
+
 /* X(name) of all that must be so on every engine. */
 #define ON_BOTH(X)                                                                                 \
     X(an_action_is_found_open_by_what_it_does)                                                     \
+    X(a_list_is_left_and_taken_up_again)                                                           \
     X(an_older_store_is_brought_up_to_date)                                                        \
     X(steps_are_found_of_all_that_share_an_isolation)                                              \
     X(cases_of_a_machine_are_also_those_not_read_yet)                                              \

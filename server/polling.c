@@ -10,8 +10,6 @@
  */
 #include "polling.h"
 
-#include <string.h>
-
 #include "log.h"
 #include "notice_system.h"
 #include "store_deliveries.h"
@@ -426,13 +424,7 @@ static void poll_tenant(struct polling *p, struct runtime_tenant *tenant)
     }
 }
 
-/* A changed configuration is in force before polling_start has seen to its rows: is this one still another tenant's of the same
- * name? By its beginning history would be news. */
-static bool is_anothers(const struct polling *p, const struct runtime_tenant *tenant)
-{
-    return p->row.tenant_id[0] && strcmp(p->row.tenant_id, tenant->config->tenant_id) != 0;
-}
-
+/* The row is still that of another tenant of the same name: by its beginning history would be news. */
 static void begin_as_another(struct polling *p, struct runtime_tenant *tenant)
 {
     struct err e;
@@ -470,7 +462,7 @@ void polling_run(struct engine *g, struct work *w)
     p.there = p.now - runtime_clock_off_ms(tenant);
     is_polled = tenant && rt->config->polling.every_ms &&
                 !config_is_second_name(rt->config, tenant->config);
-    if (is_polled && is_anothers(&p, tenant))
+    if (is_polled && poll_is_anothers(&p.row, tenant->config->tenant_id))
         begin_as_another(&p, tenant);
     else if (is_polled)
         poll_tenant(&p, tenant);

@@ -527,12 +527,32 @@ static void reconcile(struct reconciling *p)
     }
 }
 
+/* The row is that of another tenant of the same name, as in polling.c. By its place much of this one's list would never be read,
+ * and by where this one was read to, much of the other's. */
+static void begin_as_another(struct reconciling *p)
+{
+    struct err e;
+
+    if (!engine_is_in_force(p->g, p->rt) ||
+        engine_may_wait_for(p->g, p->row.since + BACK_MS, p->now)) {
+        engine_give_back(p->g, p->w, ENGINE_NEWER_CONFIG_LOOK_MS);
+    } else if (db_write(p->g->store->db, start_fn, p, &e) ||
+               db_read(p->g->store->db, load_fn, p, &e)) {
+        log_event(LOG_ERROR, "reconcile_not_written", LOG_STR("tenant", p->row.tenant),
+                  LOG_ERR(&e));
+        engine_retry(p->g, p->w);
+    } else {
+        reconcile(p);
+    }
+}
+
 void reconcile_run(struct engine *g, struct work *w)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
     struct reconciling p = {
         .g = g, .rt = rt, .arena = arena, .w = w, .now = clock_wall_ms(g->clock)};
+    bool is_read;
     struct err e;
     enum err_code code =
         arena ? db_read(g->store->db, load_fn, &p, &e) : err_set(&e, ERR_NOMEM, "reconciling");
@@ -544,7 +564,10 @@ void reconcile_run(struct engine *g, struct work *w)
     }
     p.tenant = code ? NULL : runtime_tenant(rt, p.row.tenant);
     p.there = p.now - runtime_clock_ahead_ms(p.tenant);
-    if (p.tenant && !config_is_second_name(rt->config, p.tenant->config))
+    is_read = p.tenant && !config_is_second_name(rt->config, p.tenant->config);
+    if (is_read && poll_is_anothers(&p.row, p.tenant->config->tenant_id))
+        begin_as_another(&p);
+    else if (is_read)
         reconcile(&p);
     else if (db_write(g->store->db, over_fn, &p, &e)) /* the row with its watermark stays */
         engine_retry(g, w);

@@ -1,6 +1,8 @@
 /* store_polls.c - see store_polls.h. */
 #include "store_polls.h"
 
+#include <string.h>
+
 #include "id.h"
 #include "store_rows.h"
 
@@ -111,6 +113,11 @@ enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char
     if (!code)
         code = store_take_int(rows, &id, e);
     return code ? code : work_watch(tx, id, lists[list].work, due, e);
+}
+
+bool poll_is_anothers(const struct poll_record *r, const char *tenant_id)
+{
+    return r->tenant_id[0] && strcmp(r->tenant_id, tenant_id) != 0;
 }
 
 enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct err *e)

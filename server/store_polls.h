@@ -36,6 +36,8 @@ enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char
                          struct err *e);
 enum err_code poll_load(struct db_tx *tx, struct arena *a, int64_t id, struct poll_record *ret,
                         struct err *e);
+/** Is the row another tenant's of the same name? A changed configuration is in force before poll_watch has seen to its rows. */
+bool poll_is_anothers(const struct poll_record *r, const char *tenant_id);
 /** Writes since, watermark, polled and failing, unless the row has become another tenant's. A watermark that was set back since
  *  it was loaded stays. */
 enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct err *e);

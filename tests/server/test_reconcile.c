@@ -128,6 +128,47 @@ static void assert_from(struct rig *r, const char *time)
     assert_non_null(strstr(q->target, arena_fmt(r->arena, "ge%%202025-01-07T%s", time)));
 }
 
+/* Another tenant under the name of one whose list is read, before the rows of the changed configuration have been seen to: it is read
+ * from its own beginning, and that of before goes on where it was left. */
+static void test_reconcile__another_tenant_of_the_same_name_has_its_own_beginning(void **state)
+{
+    const struct peer_request *q;
+    char from[CLOCK_TEXT_SIZE];
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    rig_says(&r, "GET", RECENT, 0, 200, NOTHING);
+    assert_true(reconciled(&r));
+    hands_turn(&r.hands, HOUR_MS);
+    next(&r, ONE(LATER_ELSEWHERE));
+    r.tenants = arena_fmt(r.arena,
+                          "  contoso:\n    tenant_id: 1b4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                          "    client_id: 5d1f0001-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                          "    client_secret_file: %s/secret\n    api_url: %s\n    login_url: %s\n",
+                          r.dir, peer_url(r.peer), peer_url(r.peer));
+    r.tenant = "lab"; /* the one of before */
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+    rig_afresh(&r);
+    rig_says(&r, "POST", "/1b4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t2\"}");
+    rig_says(&r, "GET", RECENT, 0, 200, NOTHING);
+    hands_turn(&r.hands, EVERY_MS);
+    assert_true(reconciled(&r));
+    clock_format(clock_wall_ms(&r.hands.clock) - 7 * DAY_MS, from);
+    q = peer_request_for(r.peer, RECENT);
+    assert_non_null(q);
+    assert_non_null(strstr(q->target, arena_fmt(r.arena, "ge%%20%.16s", from)));
+    r.tenants = r.tenant = NULL;
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+    rig_afresh(&r);
+    rig_says(&r, "GET", RECENT, 0, 200, NOTHING);
+    hands_turn(&r.hands, EVERY_MS);
+    while (reconciled(&r)) /* that of lab ends */
+        ;
+    assert_from(&r, "10:20");
+    rig_close(&r);
+}
+
 /* Defender did not say for four days how it ended, and people were told that. By then it had come about. */
 static void test_reconcile__what_was_given_up_and_came_about_is_told(void **state)
 {
@@ -1364,6 +1405,7 @@ int main(void)
         cmocka_unit_test(test_reconcile__a_clock_that_is_ahead_from_the_beginning_hides_nothing),
         cmocka_unit_test(test_reconcile__the_watermark_is_durable_and_the_first_read_looks_back),
         cmocka_unit_test(test_reconcile__all_pages_are_read),
+        cmocka_unit_test(test_reconcile__another_tenant_of_the_same_name_has_its_own_beginning),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

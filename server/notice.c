@@ -8,6 +8,7 @@
 #include "burst.h"
 #include "channel.h"
 #include "fault.h"
+#include "helpdesk.h"
 #include "id.h"
 #include "log.h"
 #include "mail.h"
@@ -467,7 +468,7 @@ static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, str
     struct isolation_record isolation;
     struct case_record c;
     bool posted = true, taken = false;
-    enum err_code code = notice_was_taken(tx, &s->n, &taken, e);
+    enum err_code code = notice_was_taken(tx, &s->n, HELPDESK_CHANNEL, &taken, e);
 
     if (!s->n.case_id) { /* of cordon's own, or a question over many, each of whose cases is told when nobody answers */
         if (!code && !taken)
@@ -489,7 +490,7 @@ static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, str
     return code;
 }
 
-/* A mail about a case will never reach anybody. Where nobody has got another of the same time webhooks hear how the case stands,
+/* A mail about a case will never reach anybody. Where nobody who judges it has got another of the same time webhooks hear how the case stands,
  * as where nobody can be mailed. */
 static enum err_code post_instead(struct db_tx *tx, const struct sending *s, struct err *e)
 {
@@ -497,7 +498,7 @@ static enum err_code post_instead(struct db_tx *tx, const struct sending *s, str
     struct isolation_record isolation;
     struct case_record c;
     bool posted, taken = false;
-    enum err_code code = notice_was_taken(tx, &s->n, &taken, e);
+    enum err_code code = notice_was_taken(tx, &s->n, HELPDESK_CHANNEL, &taken, e);
 
     if (code || taken || !s->n.case_id || s->n.channel)
         return code;

@@ -381,16 +381,16 @@ enum err_code notice_was_said(struct db_tx *tx, int64_t case_id, const char *sub
     return code ? code : store_take_any(rows, ret, e);
 }
 
-enum err_code notice_was_taken(struct db_tx *tx, const struct notice_record *n, bool *ret,
-                               struct err *e)
+enum err_code notice_was_taken(struct db_tx *tx, const struct notice_record *n, const char *but,
+                               bool *ret, struct err *e)
 {
     struct db_rows *rows;
     enum err_code code =
         db_query(tx, e, &rows,
                  "SELECT 1 FROM notices n JOIN recipients r ON r.notice_id = n.id"
                  " WHERE n.case_id = $1 AND coalesce(n.about, '') = $2 AND n.created >= $3"
-                 " AND r.state = 'sent' LIMIT 1",
-                 "iti", n->case_id, n->about ? n->about : "", n->created);
+                 " AND r.state = 'sent' AND coalesce(n.channel, '') <> $4 LIMIT 1",
+                 "itit", n->case_id, n->about ? n->about : "", n->created, but);
 
     *ret = false;
     return code ? code : store_take_any(rows, ret, e);

@@ -100,9 +100,9 @@ enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id
 /** Has the case a notice, by whatever channel, whose subject begins so? */
 enum err_code notice_was_said(struct db_tx *tx, int64_t case_id, const char *subject, bool *ret,
                               struct err *e);
-/** Has anybody got a notice that is as new as n, about the same case or the same of cordon's own? */
-enum err_code notice_was_taken(struct db_tx *tx, const struct notice_record *n, bool *ret,
-                               struct err *e);
+/** Has anybody got a notice that is as new as n, about the same case or the same of cordon's own? but: not by this channel. */
+enum err_code notice_was_taken(struct db_tx *tx, const struct notice_record *n, const char *but,
+                               bool *ret, struct err *e);
 struct notice_joined {
     int64_t case_id;
     const char *address, *channel; /* NULL: mail */

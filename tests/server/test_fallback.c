@@ -517,7 +517,11 @@ static void test_fallback__what_no_mail_can_tell_is_posted(void **state)
     } rows[] = {{"email: {to: [gone@x.example]}", 1},
                 {"email: {to: [here@x.example]}, email: {to: [gone@x.example]}", 0},
                 {"webhook: {to: siem}, email: {to: [gone@x.example]}", 1},
-                {"isolate: {}, email: {to: [gone@x.example]}", 2}};
+                {"isolate: {}, email: {to: [gone@x.example]}", 2},
+                /* the user's helpdesk has got its mail, and judges nothing */
+                {"isolate: {}, email: {to: [gone@x.example]},"
+                 " email: {audience: desk, to: [desk@x.example]}",
+                 2}};
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

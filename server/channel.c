@@ -229,7 +229,7 @@ static bool add_desk(struct channels *c, const struct config *config, struct are
     return true;
 }
 
-/* Where nobody can be mailed webhooks were told what no step of the case had told: they hear on. */
+/* Where nobody could be mailed, or no mail reached anybody, webhooks were told what no step of the case had told: they hear on. */
 static enum err_code add_who_heard(struct db_tx *tx, const struct config *config,
                                    struct arena *arena, int64_t case_id, struct channels *c,
                                    struct err *e)
@@ -268,7 +268,7 @@ static enum err_code load(struct db_tx *tx, const struct config *config, struct 
         if (webhook ? !add_webhook(ret, arena, args) : !add_desk(ret, config, arena, args))
             code = err_set(e, ERR_NOMEM, "channels");
     }
-    if (!code && (!config->mail.server || !config->mail.to.count))
+    if (!code)
         code = add_who_heard(tx, config, arena, case_id, ret, e);
     return code;
 }

@@ -490,8 +490,8 @@ static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, str
     return code;
 }
 
-/* A mail about a case will never reach anybody. Where nobody who judges it has got another of the same time webhooks hear how the case stands,
- * as where nobody can be mailed. */
+/* A mail about a case will never reach anybody. Where nobody who judges it has got another of the same time webhooks hear how
+ * the case stands, as where nobody can be mailed. */
 static enum err_code post_instead(struct db_tx *tx, const struct sending *s, struct err *e)
 {
     struct notice n = {.n_to = 0};

@@ -559,6 +559,50 @@ static void test_fallback__what_no_mail_can_tell_is_posted(void **state)
     }
 }
 
+/* The newest post to /hook; "": none. */
+static const char *last_post(struct rig *r)
+{
+    const char *body = "";
+
+    for (size_t i = 0; i < peer_count(r->peer); i++)
+        if (strcmp(peer_request(r->peer, i)->target, "/hook") == 0)
+            body = peer_request(r->peer, i)->body;
+    return body;
+}
+
+/* mail.to is gone, and mended while a case is under way: who was posted how it stood is posted how it ended. */
+static void test_fallback__who_was_posted_what_no_mail_can_tell_hears_the_end(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[300];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_ISOLATE_AND_MAIL,
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    rig_takes_isolate(&r, 1);
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 1);
+    assert_non_null(strstr(last_post(&r), "[REQUESTED] "));
+    sim_tell(sim, "/config", "{\"smtp\":{\"reject\":{}}}");
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(taken(sim, "[ISOLATED]"), 1);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
+    assert_non_null(strstr(last_post(&r), "[ISOLATED] "));
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 static atomic_size_t nobodies; /* of cases, and of what is cordon's own */
 
 static void count_nobodies(enum log_level level, const char *line, void *ctx)
@@ -1730,6 +1774,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_nobody_takes_for_five_days_has_failed),
         cmocka_unit_test(test_fallback__what_no_webhook_takes_goes_to_mail_to),
         cmocka_unit_test(test_fallback__what_no_mail_can_tell_is_posted),
+        cmocka_unit_test(test_fallback__who_was_posted_what_no_mail_can_tell_hears_the_end),
         cmocka_unit_test(test_fallback__what_reaches_nobody_at_all_is_said),
         cmocka_unit_test(test_fallback__what_another_webhook_took_is_not_said_to_reach_nobody),
         cmocka_unit_test(

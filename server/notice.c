@@ -17,6 +17,7 @@
 #include "standing.h"
 #include "store_notices.h"
 #include "template.h"
+#include "utf8.h"
 #include "ways.h"
 
 /* A mail that cannot be delivered is tried for as long as mail servers do (RFC 5321 section 4.5.4.1). */
@@ -490,6 +491,47 @@ static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, str
     return code;
 }
 
+/* Of so many cases a post has a row. */
+#define ROWS_POSTED 12
+#define SUBJECT_MAX 300 /* bytes of it there */
+
+/* A mail about many cases will never reach anybody: one post about them, for so many posts of their own would be a storm. */
+static enum err_code post_digest(struct db_tx *tx, const struct sending *s, struct err *e)
+{
+    char id[ID_TEXT_SIZE], ids[ROWS_POSTED][ID_TEXT_SIZE];
+    struct post_fact facts[ROWS_POSTED + 1];
+    struct post p = {
+        .kind = s->n.kind,
+        .subject = s->n.subject,
+        .headline = "These cases were to be told in one mail, which reaches nobody",
+        .bad = true,
+        .next =
+            "They are told as they stood when that mail was made: `cordon cases show CASE` says how one "
+            "stands now. No server took the mail for any of those whom it was for, nor for mail.to.",
+        .facts = facts};
+    struct notice_record *list;
+    size_t n = 0;
+    const char *about;
+    enum err_code code = notice_digest(tx, s->arena, s->n.id, &list, &n, e);
+
+    if (code)
+        return code;
+    about = arena_fmt(s->arena, "digest:%s", id_format(s->n.id, id));
+    for (; p.n_facts < n && p.n_facts < ROWS_POSTED; p.n_facts++)
+        facts[p.n_facts] = (struct post_fact){
+            id_format(list[p.n_facts].case_id, ids[p.n_facts]),
+            utf8_short(s->arena, list[p.n_facts].subject, SUBJECT_MAX, " " UTF8_ELLIPSIS)};
+    if (n > p.n_facts) {
+        const char *more = arena_fmt(
+            s->arena, "%zu more, for which a post has no room: `cordon cases list` has them",
+            n - p.n_facts);
+
+        facts[p.n_facts++] = (struct post_fact){"And", more};
+    }
+    return about ? channels_announce(tx, s->g, s->rt, about, &p, s->now, e)
+                 : err_set(e, ERR_NOMEM, "digest");
+}
+
 /* A mail about a case will never reach anybody. Where nobody who judges it has got another of the same time webhooks hear how
  * the case stands, as where nobody can be mailed. */
 static enum err_code post_instead(struct db_tx *tx, const struct sending *s, struct err *e)
@@ -540,7 +582,9 @@ static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
     code = notice_end(tx, s->n.id, sent ? "sent" : "failed",
                       sent ? NULL : "no recipient's server took it", s->now, e);
     if (!code && !sent)
-        code = is_post(s) ? mail_instead(tx, s, e) : post_instead(tx, s, e);
+        code = is_post(s)                         ? mail_instead(tx, s, e)
+               : strcmp(s->n.kind, "digest") == 0 ? post_digest(tx, s, e)
+                                                  : post_instead(tx, s, e);
     return code ? code : work_done(tx, s->w, e);
 }
 

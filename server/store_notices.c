@@ -368,6 +368,28 @@ enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id
     return ERR_OK;
 }
 
+enum err_code notice_digest(struct db_tx *tx, struct arena *a, int64_t digest,
+                            struct notice_record **ret, size_t *ret_count, struct err *e)
+{
+    struct store_list list;
+    struct db_rows *rows;
+    enum err_code code = db_query(
+        tx, e, &rows,
+        "SELECT " COLUMNS " FROM notices WHERE digest = $1 AND NOT EXISTS"
+        " (SELECT 1 FROM notices m WHERE m.case_id = notices.case_id AND m.digest = notices.digest"
+        " AND m.id > notices.id)"
+        " ORDER BY CASE kind WHEN 'not_isolated' THEN 0 WHEN 'alert' THEN 2 ELSE 1 END, id",
+        "i", digest);
+
+    if (!code)
+        code = store_take(rows, a, sizeof **ret, read_row, &list, e);
+    if (code)
+        return code;
+    *ret = list.items;
+    *ret_count = list.count;
+    return ERR_OK;
+}
+
 enum err_code notice_was_said(struct db_tx *tx, int64_t case_id, const char *subject, bool *ret,
                               struct err *e)
 {

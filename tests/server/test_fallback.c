@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+#include "burst.h"
 #include "kit/sim.h"
 #include "log.h"
 #include "mime_read.h"
@@ -100,6 +101,8 @@ static void work_all(struct rig *r)
             notice_run(r->g, &w);
         for (; rig_claim(r, WORK_WAY, &w); any = true)
             ways_run(r->g, &w);
+        for (; rig_claim(r, WORK_BURST, &w); any = true)
+            burst_run(r->g, &w);
     }
 }
 
@@ -599,6 +602,54 @@ static void test_fallback__who_was_posted_what_no_mail_can_tell_hears_the_end(vo
     assert_int_equal(taken(sim, "[ISOLATED]"), 1);
     assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
     assert_non_null(strstr(last_post(&r), "[ISOLATED] "));
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* In a storm most cases have no mail of their own: those of a digest that reaches nobody are posted as well. */
+static void test_fallback__the_cases_of_a_digest_that_no_mail_can_tell_are_posted(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[300], alert[300];
+    struct runtime *rt;
+    const char *body;
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_MAIL_ONLY,
+                   peer_url(r.peer));
+    rt = read_rules(&r, rules, mail, "");
+    rt->config->mail.group.interval_ms = 5 * MINUTE_MS;
+    engine_use(r.g, rt);
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    for (int i = 0; i < 3; i++) {
+        char id[40];
+
+        (void)snprintf(id, sizeof id, "da%d_-1", i);
+        (void)snprintf(alert, sizeof alert,
+                       "{\"id\":\"%s\",\"severity\":\"Medium\",\"title\":\"Number %d\","
+                       "\"machineId\":\"" MACHINE "\"}",
+                       id, i);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/hook", 0, 200, "ok");
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, alert);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        (void)rig_push(&r, id, MACHINE);
+        (void)rig_work(&r);
+    }
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(sim_state(sim, "mails"), 0);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2); /* of the first, and of the others */
+    body = last_post(&r);
+    assert_non_null(strstr(body, "[2 ALERT] 2 cases"));
+    assert_non_null(strstr(body, "Number 1"));
+    assert_non_null(strstr(body, "Number 2"));
     close_rig(&r);
     sim_stop(sim);
 }
@@ -1775,6 +1826,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_no_webhook_takes_goes_to_mail_to),
         cmocka_unit_test(test_fallback__what_no_mail_can_tell_is_posted),
         cmocka_unit_test(test_fallback__who_was_posted_what_no_mail_can_tell_hears_the_end),
+        cmocka_unit_test(test_fallback__the_cases_of_a_digest_that_no_mail_can_tell_are_posted),
         cmocka_unit_test(test_fallback__what_reaches_nobody_at_all_is_said),
         cmocka_unit_test(test_fallback__what_another_webhook_took_is_not_said_to_reach_nobody),
         cmocka_unit_test(

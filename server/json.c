@@ -1,7 +1,7 @@
 /* json.c - see json.h.
  *
  * Reading goes through three hands:
- *   1. scan_*   our own scanner walks the bytes and refuses all that RFC 8259 does not allow, before a
+ *   1. scanner  our own (json_scan.c) walks the bytes and refuses all that RFC 8259 does not allow, before a
  *               single byte of memory is asked for. It notes where the numbers are whose digits a
  *               double would not keep.
  *   2. cJSON    builds the tree from bytes that are now known to be plain. All of it lies in one block, whose
@@ -13,7 +13,7 @@
  *
  * Recursion is bounded by JSON_DEPTH_MAX, or JSON_OWN_DEPTH_MAX, everywhere: the scanner lets nothing deeper through.
  */
-#include "json.h"
+#include "json_own.h"
 
 #include <assert.h>
 #include <cjson/cJSON.h>
@@ -28,42 +28,12 @@
 #include "id.h"
 #include "utf8.h"
 
-/* cJSON copies a number into 64 bytes and silently reads a longer one as two. RFC 8259 section 9 lets
- * a reader limit numbers; nobody writes a longer one. */
-#define NUMBER_MAX 63
-
-/* Every integer of so many digits is a double, and comes back from it unchanged (10^15 < 2^53). */
-#define PLAIN_DIGITS 15
-
 /* Up to here comparing every pair of names is faster than sorting them. */
 #define PAIRWISE_NAMES 8
 
-/* How many bytes from p on need no look: printable ASCII but for the quote and the backslash. Eight at a time, as nearly
- * all text is; a few more may follow. */
-static size_t plain_run(const unsigned char *p, size_t len)
-{
-    const uint64_t ones = ~(uint64_t)0 / 255, tops = ones * 128;
-    size_t n = 0;
-
-    for (; n + 8 <= len; n += 8) {
-        uint64_t w, quote, slash, del;
-
-        memcpy(&w, p + n, 8);
-        quote = w ^ ones * '"';
-        slash = w ^ ones * '\\';
-        del = w ^ ones * 0x7f;
-        /* each is 0 in no byte; a byte below 0x20 or from 0x80 on has its top bit set in one of these */
-        if ((w | (w - ones * 0x20) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash) |
-             ((del - ones) & ~del)) &
-            tops)
-            break;
-    }
-    return n;
-}
-
 /* ---- where a tree lies ------------------------------------------------------------------------ */
 
-#define PIECE _Alignof(cJSON) /* pieces begin at multiples of it */
+_Static_assert(JSON_PIECE % _Alignof(cJSON) == 0, "pieces must be aligned for a node");
 
 /* What cJSON asks for while it builds a tree comes out of the block that its thread fills. What it gives back goes with
  * the block. */
@@ -73,11 +43,6 @@ struct block {
 };
 
 static _Thread_local struct block *filling;
-
-static size_t piece_size(size_t size)
-{
-    return (size + PIECE - 1) / PIECE * PIECE;
-}
 
 /* NULL: more than was reckoned with. */
 static void *take_piece(size_t size)
@@ -89,7 +54,7 @@ static void *take_piece(size_t size)
     if (size > b->room - b->used)
         return NULL;
     p = b->bytes + b->used;
-    b->used += piece_size(size); /* room is a multiple of it, too */
+    b->used += json_piece_size(size); /* room is a multiple of it, too */
     return p;
 }
 
@@ -130,310 +95,7 @@ static struct json *fill_end(cJSON *root)
     return (struct json *)root;
 }
 
-/* ---- 1. the scanner -------------------------------------------------------------------------- */
-
-/* A number whose text must be kept. */
-struct kept {
-    size_t ordinal; /* which of the document's numbers, counted from 0 in document order */
-    size_t offset;
-    size_t len;
-};
-
-struct scan {
-    const unsigned char *start, *at, *end;
-    size_t room;    /* that the tree takes */
-    size_t numbers; /* seen so far */
-    struct kept *kept;
-    size_t kept_count, kept_room;
-    int deepest;        /* so many objects and arrays inside each other */
-    enum err_code code; /* the first failure; `why` and `at` say the rest */
-    const char *why;
-};
-
-static bool fail(struct scan *s, const char *why)
-{
-    s->code = ERR_INVALID;
-    s->why = why;
-    return false;
-}
-
-static void skip_blanks(struct scan *s)
-{
-    while (s->at < s->end && (*s->at == ' ' || *s->at == '\n' || *s->at == '\r' || *s->at == '\t'))
-        s->at++;
-}
-
-static bool is_digit(unsigned char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-/* Four hexadecimal digits at `at`; -1 when there are none. */
-static int hex4(const unsigned char *at, const unsigned char *end)
-{
-    int value = 0;
-
-    if (end - at < 4)
-        return -1;
-    for (int i = 0; i < 4; i++) {
-        unsigned char c = at[i] | 0x20;
-
-        if (is_digit(at[i]))
-            value = value << 4 | (at[i] - '0');
-        else if (c >= 'a' && c <= 'f')
-            value = value << 4 | (c - 'a' + 10);
-        else
-            return -1;
-    }
-    return value;
-}
-
-/* At the backslash of an escape; ends behind it. */
-static bool scan_escape(struct scan *s)
-{
-    const unsigned char *p = s->at + 1;
-    int unit;
-
-    if (p == s->end)
-        return fail(s, "the string does not end");
-    if (*p != 'u') {
-        if (*p == '\0' || !strchr("\"\\/bfnrt", *p))
-            return fail(s, "an escape that JSON does not know");
-        s->at += 2;
-        return true;
-    }
-    unit = hex4(p + 1, s->end);
-    if (unit < 0)
-        return fail(s, "\\u without four hexadecimal digits");
-    if (unit == 0)
-        return fail(s, "\\u0000 is not taken");
-    s->at += 6;
-    if (unit < 0xd800 || unit > 0xdfff)
-        return true;
-    if (unit <= 0xdbff && s->end - s->at >= 6 && s->at[0] == '\\' && s->at[1] == 'u') {
-        int second = hex4(s->at + 2, s->end);
-
-        if (second >= 0xdc00 && second <= 0xdfff) {
-            s->at += 6;
-            return true;
-        }
-    }
-    s->at -= 6;
-    return fail(s, "half a surrogate pair");
-}
-
-/* At the opening quote; ends behind the closing one. */
-static bool scan_string(struct scan *s)
-{
-    const unsigned char *from = s->at++;
-
-    s->at += plain_run(s->at, (size_t)(s->end - s->at));
-    while (s->at < s->end) {
-        unsigned char c = *s->at;
-
-        if (c == '"') {
-            s->at++;
-            s->room += piece_size((size_t)(s->at - from)); /* a NUL for the quotes, at most */
-            return true;
-        }
-        if (c == '\\') {
-            if (!scan_escape(s))
-                return false;
-        } else if (c < 0x20) {
-            return fail(s, "a control character inside a string");
-        } else if (c < 0x80) {
-            s->at++;
-        } else {
-            size_t len = utf8_read((const char *)s->at, (size_t)(s->end - s->at), NULL);
-
-            if (!len)
-                return fail(s, "bytes that are not UTF-8");
-            s->at += len;
-        }
-    }
-    return fail(s, "the string does not end");
-}
-
-static bool keep_number(struct scan *s, const unsigned char *from)
-{
-    if (s->kept_count == s->kept_room) {
-        size_t room = s->kept_room ? s->kept_room * 2 : 8;
-        struct kept *kept = reallocarray(s->kept, room, sizeof *kept);
-
-        if (!kept) {
-            s->code = ERR_NOMEM;
-            return false;
-        }
-        s->kept = kept;
-        s->kept_room = room;
-    }
-    s->kept[s->kept_count++] = (struct kept){
-        .ordinal = s->numbers,
-        .offset = (size_t)(from - s->start),
-        .len = (size_t)(s->at - from),
-    };
-    return true;
-}
-
-static bool scan_digits(struct scan *s)
-{
-    if (s->at == s->end || !is_digit(*s->at))
-        return fail(s, "expected a digit");
-    while (s->at < s->end && is_digit(*s->at))
-        s->at++;
-    return true;
-}
-
-static bool scan_number(struct scan *s)
-{
-    const unsigned char *from = s->at, *digits;
-    bool plain;
-
-    if (*s->at == '-')
-        s->at++;
-    digits = s->at;
-    if (s->at < s->end && *s->at == '0') {
-        s->at++;
-        if (s->at < s->end && is_digit(*s->at))
-            return fail(s, "a number with a leading zero");
-    } else if (!scan_digits(s)) {
-        return false;
-    }
-    /* -0 is told from 0 by its text alone */
-    plain = s->at - digits <= PLAIN_DIGITS && !(*from == '-' && *digits == '0');
-    if (s->at < s->end && *s->at == '.') {
-        plain = false;
-        s->at++;
-        if (!scan_digits(s))
-            return false;
-    }
-    if (s->at < s->end && (*s->at == 'e' || *s->at == 'E')) {
-        plain = false;
-        s->at++;
-        if (s->at < s->end && (*s->at == '+' || *s->at == '-'))
-            s->at++;
-        if (!scan_digits(s))
-            return false;
-    }
-    if (s->at - from > NUMBER_MAX) {
-        s->at = from;
-        return fail(s, "a number of more than 63 characters");
-    }
-    if (!plain && !keep_number(s, from))
-        return false;
-    /* once for us; and once for releases of cJSON from 1.7.18 on, which read it from a copy */
-    s->room += (plain ? 1 : 2) * piece_size((size_t)(s->at - from) + 1);
-    s->numbers++;
-    return true;
-}
-
-static bool scan_word(struct scan *s, const char *word)
-{
-    size_t len = strlen(word);
-
-    if ((size_t)(s->end - s->at) < len || memcmp(s->at, word, len) != 0)
-        return fail(s, "expected a value");
-    s->at += len;
-    return true;
-}
-
-static bool scan_value(struct scan *s, int depth);
-
-static bool scan_members(struct scan *s, int depth)
-{
-    s->at++; /* the brace */
-    skip_blanks(s);
-    if (s->at < s->end && *s->at == '}') {
-        s->at++;
-        return true;
-    }
-    for (;;) {
-        if (s->at == s->end || *s->at != '"')
-            return fail(s, "expected a member name in quotes");
-        if (!scan_string(s))
-            return false;
-        skip_blanks(s);
-        if (s->at == s->end || *s->at != ':')
-            return fail(s, "expected a colon");
-        s->at++;
-        if (!scan_value(s, depth + 1))
-            return false;
-        if (s->at < s->end && *s->at == '}') {
-            s->at++;
-            return true;
-        }
-        if (s->at == s->end || *s->at != ',')
-            return fail(s, "expected a comma or a closing brace");
-        s->at++;
-        skip_blanks(s);
-    }
-}
-
-static bool scan_elements(struct scan *s, int depth)
-{
-    s->at++; /* the bracket */
-    skip_blanks(s);
-    if (s->at < s->end && *s->at == ']') {
-        s->at++;
-        return true;
-    }
-    for (;;) {
-        if (!scan_value(s, depth + 1))
-            return false;
-        if (s->at < s->end && *s->at == ']') {
-            s->at++;
-            return true;
-        }
-        if (s->at == s->end || *s->at != ',')
-            return fail(s, "expected a comma or a closing bracket");
-        s->at++;
-    }
-}
-
-/* A value with the blanks around it. depth: how many objects and arrays are around it. */
-static bool scan_value(struct scan *s, int depth)
-{
-    bool good;
-
-    s->room += piece_size(sizeof(cJSON));
-    skip_blanks(s);
-    if (s->at == s->end)
-        return fail(s, "the document ends too early");
-    switch (*s->at) {
-    case '{':
-    case '[':
-        if (depth == s->deepest)
-            return fail(s, "nested too deeply");
-        good = *s->at == '{' ? scan_members(s, depth) : scan_elements(s, depth);
-        break;
-    case '"':
-        good = scan_string(s);
-        break;
-    case 't':
-        good = scan_word(s, "true");
-        break;
-    case 'f':
-        good = scan_word(s, "false");
-        break;
-    case 'n':
-        good = scan_word(s, "null");
-        break;
-    default:
-        if (*s->at != '-' && !is_digit(*s->at))
-            return fail(s, "expected a value");
-        good = scan_number(s);
-    }
-    if (good)
-        skip_blanks(s);
-    return good;
-}
-
-static bool scan_document(struct scan *s)
-{
-    return scan_value(s, 0) && (s->at == s->end || fail(s, "text after the document"));
-}
-
-/* ---- 3. settling the tree -------------------------------------------------------------------- */
+/* ---- settling the tree ------------------------------------------------------------------------ */
 
 static int compare_names(const void *a, const void *b)
 {
@@ -474,13 +136,13 @@ static enum err_code check_names(const cJSON *object, struct err *e)
 }
 
 /* s->numbers counts the numbers met; *next, in s->kept, is the next one that gets its text. */
-static enum err_code settle(cJSON *v, struct scan *s, size_t *next, struct err *e)
+static enum err_code settle(cJSON *v, struct json_scan *s, size_t *next, struct err *e)
 {
     enum err_code code = ERR_OK;
 
     if (cJSON_IsNumber(v)) {
         if (*next < s->kept_count && s->kept[*next].ordinal == s->numbers) {
-            const struct kept *kept = &s->kept[(*next)++];
+            const struct json_kept *kept = &s->kept[(*next)++];
             char *text = take_piece(kept->len + 1);
 
             if (!text)
@@ -515,13 +177,13 @@ static enum err_code parse(const char *bytes, size_t len, int deepest, struct js
                            struct err *e)
 {
     const unsigned char *start = (const unsigned char *)(len ? bytes : "");
-    struct scan s = {.start = start, .at = start, .end = start + len, .deepest = deepest};
+    struct json_scan s = {.start = start, .at = start, .end = start + len, .deepest = deepest};
     enum err_code code = ERR_OK;
     struct json *doc;
     size_t next = 0;
     cJSON *root;
 
-    if (!scan_document(&s)) {
+    if (!json_scan(&s)) {
         code = s.code == ERR_NOMEM
                    ? err_set(e, ERR_NOMEM, "the document's numbers")
                    : err_set(e, ERR_INVALID, "offset %zu: %s", (size_t)(s.at - start), s.why);
@@ -530,7 +192,9 @@ static enum err_code parse(const char *bytes, size_t len, int deepest, struct js
     }
     /* The scanner is the stricter of the two (fuzz_json holds them against each other), so memory is
      * the only reason left to fail. */
-    root = fill_begin(s.room) ? cJSON_ParseWithLength((const char *)start, len) : NULL;
+    root = fill_begin(s.values * json_piece_size(sizeof(cJSON)) + s.text_room)
+               ? cJSON_ParseWithLength((const char *)start, len)
+               : NULL;
     s.numbers = 0;
     if (!root)
         code = err_set(e, ERR_NOMEM, "a JSON document of %zu bytes", len);
@@ -546,12 +210,12 @@ static enum err_code parse(const char *bytes, size_t len, int deepest, struct js
 /* What a copy of the tree at v takes. */
 static size_t tree_room(const cJSON *v)
 {
-    size_t room = piece_size(sizeof *v);
+    size_t room = json_piece_size(sizeof *v);
 
     if (v->string)
-        room += piece_size(strlen(v->string) + 1);
+        room += json_piece_size(strlen(v->string) + 1);
     if (v->valuestring)
-        room += piece_size(strlen(v->valuestring) + 1);
+        room += json_piece_size(strlen(v->valuestring) + 1);
     for (const cJSON *c = v->child; c; c = c->next)
         room += tree_room(c);
     return room;
@@ -675,22 +339,22 @@ bool json_is_true(const struct json *v)
  * integers, 1.5 is none, and neither is what 64 bits cannot hold. text: of JSON's grammar. */
 static bool exact_int64(const char *text, int64_t *ret)
 {
-    char digits[NUMBER_MAX + 1];
+    char digits[JSON_NUMBER_MAX + 1];
     bool negative = *text == '-';
     size_t count = 0;
     int64_t scale = 0, n = 0; /* the number is digits * 10^scale */
     const char *p = text + negative;
 
-    for (; is_digit((unsigned char)*p); p++)
+    for (; json_is_digit((unsigned char)*p); p++)
         digits[count++] = *p;
     if (*p == '.')
-        for (p++; is_digit((unsigned char)*p); p++, scale--)
+        for (p++; json_is_digit((unsigned char)*p); p++, scale--)
             digits[count++] = *p;
     if (*p == 'e' || *p == 'E') {
         int64_t power = 0;
         bool down = p[1] == '-';
 
-        for (p += p[1] == '-' || p[1] == '+' ? 2 : 1; is_digit((unsigned char)*p); p++)
+        for (p += p[1] == '-' || p[1] == '+' ? 2 : 1; json_is_digit((unsigned char)*p); p++)
             if (power < 10000) /* beyond any scale that could still matter */
                 power = power * 10 + (*p - '0');
         scale += down ? -power : power;
@@ -718,7 +382,7 @@ bool json_int64(const struct json *v, int64_t *ret)
         return false;
     if (node(v)->valuestring)
         return exact_int64(node(v)->valuestring, ret);
-    *ret = (int64_t)node(v)->valuedouble; /* at most PLAIN_DIGITS digits */
+    *ret = (int64_t)node(v)->valuedouble; /* at most JSON_PLAIN_DIGITS digits */
     return true;
 }
 
@@ -797,7 +461,7 @@ static void add_quoted(struct buf *out, const char *text, size_t len)
     const unsigned char *p = (const unsigned char *)text, *end = p + len, *plain = p;
 
     buf_addc(out, '"');
-    p += plain_run(p, len);
+    p += json_plain_run(p, len);
     while (p < end) {
         uint32_t c = *p;
         size_t n = 1;

@@ -2055,11 +2055,11 @@ static void test_isolation__a_stop_asks_for_no_more_of_many(void **state)
              ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
     rig_says(&r, "POST", ISOLATE2, 0, 201, OF_OTHER("a-second", "Isolate", "Pending"));
     options.store = r.store;
+    stopping.here = pthread_self();
+    r.hands.clock.wall_ms = stopping_wall; /* before there are others who read it */
     assert_int_equal(workers_start(&options, &r.g->workers, NULL), ERR_OK);
     hands_turn(&r.hands, 4 * SECOND_MS);
-    stopping.here = pthread_self();
     stopping.r = &r;
-    r.hands.clock.wall_ms = stopping_wall;
     assert_true(rig_claim(&r, WORK_ISOLATION, &w));
     isolation_run(r.g, &w);
     assert_null(stopping.r);

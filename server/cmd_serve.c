@@ -100,7 +100,9 @@ struct serving {
     int64_t head_due_ms; /* when the audit's head is logged next; mono */
     int64_t look_ms;     /* mono: no look at `files` before */
     unsigned not_begun;  /* of `rounds` a bit each, by index */
-    pthread_t keeper;    /* sees to config, files and what follows them while it serves */
+    pthread_t early;     /* hears who ends it before anything is done */
+    bool is_early;
+    pthread_t keeper; /* sees to config, files and what follows them while it serves */
     bool keeps;
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t change;
@@ -603,6 +605,52 @@ static void wait_for_end(struct serving *s, const sigset_t *signals)
             tell_keeper(s, &s->asked);
 }
 
+/* A thread that no signal interrupts. */
+static int start_aside(pthread_t *ret, void *(*fn)(void *s), struct serving *s)
+{
+    sigset_t all, before;
+    int rc;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(ret, NULL, fn, s);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
+static void *heed_early_ends(void *unused)
+{
+    sigset_t ends;
+    int number = 0;
+
+    (void)unused;
+    (void)sigemptyset(&ends);
+    (void)sigaddset(&ends, SIGTERM);
+    (void)sigaddset(&ends, SIGINT);
+    (void)sigaddset(&ends, SIGUSR1); /* that main will */
+    while (sigwait(&ends, &number))
+        ;
+    if (number == SIGUSR1)
+        return NULL;
+    log_event(LOG_INFO, "stopped", LOG_STR("why", "it was told to before it was ready"));
+    _exit(CLI_DONE);
+}
+
+/* A start waits for its database, minutes where another replica migrates that, and main with it. Nothing is under way yet that
+ * would be lost with the process. */
+static void start_early(struct serving *s)
+{
+    s->is_early = start_aside(&s->early, heed_early_ends, NULL) == 0; /* else signals wait, too */
+}
+
+static void end_early(struct serving *s)
+{
+    if (!s->is_early)
+        return;
+    (void)pthread_kill(s->early, SIGUSR1);
+    (void)pthread_join(s->early, NULL);
+}
+
 static void at_once(int number)
 {
     _exit(128 + number);
@@ -706,6 +754,7 @@ int cmd_serve(int argc, char **argv)
         return CLI_FAILED;
     }
     block_signals(&signals);
+    start_early(&s);
     s.connections = allow_open_files();
     bound_malloc();
     log_notes(s.config);
@@ -716,6 +765,7 @@ int cmd_serve(int argc, char **argv)
         code = open_senders(&s, &e);
     if (!code)
         code = open_people(&s, &e);
+    end_early(&s);
     if (!code)
         code = begin_work(&s, &e);
     if (!code)

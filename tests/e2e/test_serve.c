@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -495,6 +496,43 @@ static void test_serve__where_it_cannot_listen_it_does_nothing(void **state)
     assert_does_nothing("admin");
 }
 
+/* A start may wait for its database for long. Here one takes the connection and says nothing. */
+static void test_serve__whoever_ends_it_before_it_is_ready_is_heard(void **state)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct pollfd p = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .events = POLLIN};
+    socklen_t len = sizeof in;
+    struct house *h;
+    char url[100];
+    int log, status = -1;
+    pid_t pid;
+
+    (void)state;
+    assert_true(p.fd >= 0);
+    assert_int_equal(bind(p.fd, (struct sockaddr *)&in, len), 0);
+    assert_int_equal(listen(p.fd, 8), 0);
+    assert_int_equal(getsockname(p.fd, (struct sockaddr *)&in, &len), 0);
+    (void)snprintf(url, sizeof url, "postgresql://cordon@127.0.0.1:%d/cordon?connect_timeout=60",
+                   ntohs(in.sin_port));
+    h = house_start(&(struct house_options){.rules = TELL, .store_url = url, .not_yet = true});
+    log = open(h->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    assert_true(log >= 0);
+    pid = fork();
+    if (pid == 0) {
+        (void)dup2(log, STDERR_FILENO);
+        (void)execl(serving_program("cordon"), "cordon", "serve", "-c", h->config_file, NULL);
+        _exit(127);
+    }
+    assert_int_equal(poll(&p, 1, SOON), 1); /* it waits for an answer */
+    assert_int_equal(kill(pid, SIGTERM), 0);
+    LOOK_FOR(waitpid(pid, &status, WNOHANG) == pid, 5000, "it does not end");
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    wait_log(h, "\"event\":\"stopped\"", "before it was ready");
+    (void)close(log);
+    (void)close(p.fd);
+    house_stop(h);
+}
+
 /* Whoever starts it with closed streams: the next file that it opens has the number of one of them, and the log is
  * written to number 2. */
 static void test_serve__no_line_of_the_log_gets_into_the_store(void **state)
@@ -675,6 +713,7 @@ int main(void)
         cmocka_unit_test(test_serve__it_may_open_as_many_files_as_it_has_connections),
         cmocka_unit_test(test_serve__where_files_are_few_senders_wait_and_nobody_else),
         cmocka_unit_test(test_serve__where_it_cannot_listen_it_does_nothing),
+        cmocka_unit_test(test_serve__whoever_ends_it_before_it_is_ready_is_heard),
         cmocka_unit_test(test_serve__no_line_of_the_log_gets_into_the_store),
         cmocka_unit_test(test_serve__a_second_server_on_the_store_is_refused),
         cmocka_unit_test(test_serve__a_newer_schema_is_refused),

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +74,9 @@
  * again by the next start, whereas a request that acts, if its answer is missed, has to be looked for. */
 #define DRAIN_READS_MS (5 * SECOND_MS)
 #define DRAIN_MS       (8 * SECOND_MS)
-#define OTHER_FILES    (ADMIN_CONNECTIONS + 256) /* the people's side, store, far ends, the rest */
+/* Who waits longer waits for a database that does not answer, which can be minutes, one after the other. */
+#define LEAVE_MS    (DRAIN_MS + 3 * SECOND_MS / 2)
+#define OTHER_FILES (ADMIN_CONNECTIONS + 256) /* the people's side, store, far ends, the rest */
 /* A change that the store kept from coming into force is looked at again; the log has a line each time. */
 #define LOOK_AGAIN_MS (5 * SECOND_MS)
 
@@ -102,6 +105,9 @@ struct serving {
     unsigned not_begun;  /* of `rounds` a bit each, by index */
     pthread_t early;     /* hears who ends it before anything is done */
     bool is_early;
+    pthread_t leaver; /* bounds the end */
+    bool is_bounded;
+    sem_t ended;
     pthread_t keeper; /* sees to config, files and what follows them while it serves */
     bool keeps;
     pthread_mutex_t lock; /* of what follows */
@@ -665,6 +671,38 @@ static void arm_second_signal(const sigset_t *signals)
     (void)pthread_sigmask(SIG_UNBLOCK, signals, NULL);
 }
 
+/* What was accepted is on disk, and the next start goes on with what was under way, as after a kill. */
+static void *leave_in_time(void *arg)
+{
+    struct serving *s = arg;
+    const struct timespec until = clock_cond_until(LEAVE_MS);
+
+    while (sem_clockwait(&s->ended, CLOCK_MONOTONIC, &until)) {
+        if (errno == EINTR)
+            continue;
+        log_event(LOG_WARN, "stopped",
+                  LOG_STR("why", "not all has ended in time, the store does not answer: the next "
+                                 "start goes on with it"));
+        _exit(CLI_DONE);
+    }
+    return NULL;
+}
+
+/* Whatever hangs from here on does not keep the process. */
+static void bound_the_end(struct serving *s)
+{
+    (void)sem_init(&s->ended, 0, 0);
+    s->is_bounded = start_aside(&s->leaver, leave_in_time, s) == 0; /* else it may take longer */
+}
+
+static void end_in_time(struct serving *s)
+{
+    if (!s->is_bounded)
+        return;
+    (void)sem_post(&s->ended);
+    (void)pthread_join(s->leaver, NULL);
+}
+
 /* What is left of limit_ms that began at began_ms. */
 static int64_t left_of(int64_t limit_ms, int64_t began_ms)
 {
@@ -788,10 +826,12 @@ int cmd_serve(int argc, char **argv)
     } else {
         wait_for_end(&s, &signals);
         arm_second_signal(&signals);
+        bound_the_end(&s);
         log_event(LOG_INFO, "stopping");
         notify_manager("STOPPING=1");
     }
     close_all(&s);
+    end_in_time(&s);
     if (!code)
         log_event(LOG_INFO, "stopped");
     return code ? CLI_FAILED : CLI_DONE;

@@ -311,6 +311,30 @@ static void test_replicas__a_store_that_is_away_keeps_no_signal_waiting(void **s
     cut_now(p->cut, false);
 }
 
+/* Nor does the end wait for it, whatever has to: it comes before `docker stop` loses its patience. */
+static void test_replicas__a_store_that_hangs_keeps_no_end_waiting(void **state)
+{
+    struct pair *p = *state;
+    struct fetched f;
+
+    if (!p) {
+        skip();
+        return; /* for the analyzer: skip() does not come back */
+    }
+    cut_now(p->cut, true); /* its connections are there still */
+    house_cordon_signal(p->b, SIGHUP);
+    house_cordon_signal(p->b, SIGTERM);
+    house_wait_log(p->b, "\"event\":\"stopping\"", 1, SOON);
+    LOOK_FOR(has_ended(p->b, 0), 10000, "it does not end");
+    house_cordon_kill(p->b); /* only reaps it */
+    cut_now(p->cut, false);
+    house_cordon_start(p->b);
+    (void)house_post(p->b, NULL, "{\"alertId\":\"da1_-1\"}", &f);
+    assert_int_equal(f.status, 202);
+    fetched_clear(&f);
+    json_free(sim_wait_isolated(p->a->sim, 1, LEASED));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(test_replicas__##name, set_up, tear_down)
 
 int main(void)
@@ -322,6 +346,7 @@ int main(void)
         T(one_that_is_cut_off_takes_nothing_and_comes_back),
         T(a_reload_begins_its_rounds_when_the_store_is_back),
         T(a_store_that_is_away_keeps_no_signal_waiting),
+        T(a_store_that_hangs_keeps_no_end_waiting),
         cmocka_unit_test(test_replicas__what_a_far_end_says_is_cut_at_a_character),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

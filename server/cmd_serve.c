@@ -414,8 +414,8 @@ static enum err_code put_in_force(struct serving *s, struct config *fresh, const
     if (!config_keeps_password(s->config, fresh))
         log_event(LOG_WARN, "note",
                   LOG_STR("why",
-                          "store.password_file holds another password: the store goes on with the "
-                          "one of before, and takes the new one with the next start"));
+                          "store.password_file says something else: the store goes on as it was "
+                          "opened, and takes what it says now with the next start"));
     receiver_use(s->receiver, fresh);
     status_use(s->status, fresh);
     engine_use(s->engine, rt);

@@ -312,18 +312,8 @@ const struct config_webhook *config_webhook(const struct config *c, const char *
 
 const char *config_needs_restart(const struct config *old, const struct config *new)
 {
-    const struct {
-        const char *key, *old, *new;
-    } rows[] = {
-        {"listen.tls", old->listen.tls.certificate_file ? "on" : "off",
-         new->listen.tls.certificate_file ? "on" : "off"},
-        {"store.password_file", old->store_password.text ? "named" : NULL,
-         new->store_password.text ? "named" : NULL},
-    };
-
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (!text_is_same(rows[i].old, rows[i].new))
-            return rows[i].key;
+    if (!old->listen.tls.certificate_file != !new->listen.tls.certificate_file)
+        return "listen.tls";
     if (new->listen.tls.client_certificates && !old->listen.tls.client_certificates)
         return "client_certificate"; /* connections that stand were not asked for any */
     return NULL;

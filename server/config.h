@@ -165,7 +165,8 @@ bool config_is_shadow(const struct config *c, const char *source);
 /** Does new, which was read for the server that old is in force in, ask for what no reload can give? Returns the name of the
  *  first such key ("listen.tls"), or NULL: a reload may swap. */
 const char *config_needs_restart(const struct config *old, const struct config *new);
-/** Is the store's password the same? Another one is taken with the next start, and no reason to refuse a reload. */
+/** Is the store's password the same, or none as before? Another one is taken with the next start, and no reason to refuse a
+ *  reload. */
 bool config_keeps_password(const struct config *old, const struct config *new);
 
 /* ---- for commands that speak to a running server ------------------------------------------------

@@ -14,7 +14,8 @@
 
 /**
  * Forgets at most max of the oldest deliveries, those that were received longer than DELIVERY_MEMORY_MS ago
- * by the store's clock, in one transaction. *ret_count: how many; max: there may be more.
+ * by the store's clock, in one transaction; not those of a case that nobody has judged yet. *ret_count: how many; max: there
+ * may be more.
  */
 enum err_code store_forget_deliveries(struct store *s, int64_t max, int64_t *ret_count,
                                       struct err *e);

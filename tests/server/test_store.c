@@ -304,6 +304,13 @@ static int64_t forget(struct shelf *f, int64_t max)
     return count;
 }
 
+/* What a delivery has led to is on record. */
+static enum err_code judge_all_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    (void)arg;
+    return db_run(tx, e, NULL, "UPDATE cases SET state = 'acting'", "");
+}
+
 static void test_store__forgets_deliveries_after_three_days_and_cases_never(void **state)
 {
     struct shelf *f = *state;
@@ -313,6 +320,7 @@ static void test_store__forgets_deliveries_after_three_days_and_cases_never(void
 
     hands_turn(&f->hands, HOUR_MS);
     b = accept_it(f, &young);
+    write_ok(f, judge_all_fn, NULL);
     hands_turn(&f->hands, DELIVERY_MEMORY_MS - HOUR_MS);
     assert_int_equal(forget(f, 100), 0); /* three days to the millisecond */
     again = accept_it(f, &old);
@@ -349,6 +357,7 @@ static void test_store__forgets_a_few_at_a_time_the_oldest_first(void **state)
             first = last;
         hands_turn(&f->hands, 1);
     }
+    write_ok(f, judge_all_fn, NULL);
     hands_turn(&f->hands, DELIVERY_MEMORY_MS);
     assert_int_equal(forget(f, 10), 10);
     assert_int_equal(forget(f, 10), 10);
@@ -358,6 +367,40 @@ static void test_store__forgets_a_few_at_a_time_the_oldest_first(void **state)
     assert_int_not_equal(again.delivery, first.delivery);
     assert_int_equal(forget(f, 10), 5);
     assert_int_equal(forget(f, 10), 0);
+}
+
+static enum err_code give_up_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct case_record c = *(const struct case_record *)arg;
+
+    return case_move(tx, &c, CASE_FAILED, "not read", c.updated + 1, e);
+}
+
+/* Cordon was away for days, or Defender was: who pushed the case comes on record with what becomes of it. */
+static void test_store__a_delivery_is_kept_until_its_case_is_judged(void **state)
+{
+    struct shelf *f = *state;
+    struct acceptance a =
+        accept_it(f, &(struct push){.delivery_id = "msg_1", .alerts = {"da1_-1"}});
+    struct case_record c = case_of(f, a.cases[0]);
+    struct recorded r = {.a = f->a};
+
+    for (int i = 2; i < 5; i++) {
+        char id[20];
+
+        (void)snprintf(id, sizeof id, "msg_%d", i);
+        (void)accept_it(f, &(struct push){.delivery_id = id, .alerts = {"da1_-1"}});
+    }
+    hands_turn(&f->hands, DELIVERY_MEMORY_MS + 1);
+    assert_int_equal(forget(f, 2), 2); /* those behind it */
+    assert_int_equal(forget(f, 2), 1);
+    write_ok(f, give_up_fn, &c);
+    assert_int_equal(db_read(f->s->db, recorded_fn, &r, NULL), ERR_OK);
+    assert_int_equal(r.n, 3 + 2);
+    assert_string_equal(r.list[3].kind, "delivery");
+    assert_int_equal(r.list[3].case_id, c.id);
+    assert_non_null(strstr(r.list[3].detail, "\"msg_1\""));
+    assert_int_equal(forget(f, 2), 1);
 }
 
 /* webhook-sources.md section 6, rule 5: act on the first only. */
@@ -2757,6 +2800,7 @@ static void test_store__a_list_is_left_and_taken_up_again(void **state)
     X(a_repeated_delivery_id_gets_the_first_answer)                                                \
     X(forgets_deliveries_after_three_days_and_cases_never)                                         \
     X(forgets_a_few_at_a_time_the_oldest_first)                                                    \
+    X(a_delivery_is_kept_until_its_case_is_judged)                                                 \
     X(a_source_that_may_isolate_since_is_heard_again)                                              \
     X(a_source_that_is_another_tenants_since_is_heard_again)                                       \
     X(a_stronger_source_takes_a_case_over_once)                                                    \

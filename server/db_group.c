@@ -68,6 +68,11 @@
 /* The writer's slice of a core: 0.1 ms is the shortest that the kernel takes. */
 #define SLICE_NS 100000
 
+/* Where a new connection was waited for so long in vain, and no other writer has one, those who come in the next moment are told
+ * the same at once: else who stands at the end of a long line waits for all before him. */
+#define AWAY_US     (1 * 1000000)
+#define AWAY_FOR_US (2 * 1000000)
+
 /* Hints to other processes: one in so long, for each wakes all of them. */
 #define HINT_MS 20
 
@@ -102,7 +107,10 @@ struct db_group {
     struct db_counts counts;
     bool hint;         /* to be given */
     int64_t hinted_us; /* the last one was */
-    int n_writers;     /* whose threads run */
+    int connected;     /* writers that have a connection */
+    int64_t away_until_us;
+    struct err away; /* why, until then */
+    int n_writers;   /* whose threads run */
     struct writer *writers[DB_WRITERS_MAX];
 };
 
@@ -217,11 +225,52 @@ undo:
     return code;
 }
 
+/* A new connection for a writer that has none. */
+static enum err_code connect_writer(struct writer *w, struct err *e)
+{
+    struct db_group *g = w->group;
+    int64_t began = now_us();
+    enum err_code code = ERR_OK;
+
+    (void)pthread_mutex_lock(&g->lock);
+    if (!g->connected && began < g->away_until_us) {
+        *e = g->away;
+        code = e->code;
+    }
+    (void)pthread_mutex_unlock(&g->lock);
+    if (code)
+        return code;
+    code = g->o.driver->connect(g->o.store, DB_WRITER, &w->conn, e);
+    if (code && code != ERR_AGAIN && code != ERR_NOMEM)
+        e->code = code = ERR_IO; /* what would have stopped the start is a failed write by now */
+    if (code)
+        (void)err_in(e, "open the database again");
+    (void)pthread_mutex_lock(&g->lock);
+    if (!code) {
+        g->connected++;
+    } else if (now_us() - began >= AWAY_US) {
+        g->away_until_us = now_us() + AWAY_FOR_US;
+        g->away = *e;
+    }
+    (void)pthread_mutex_unlock(&g->lock);
+    return code;
+}
+
+static void disconnect_writer(struct writer *w)
+{
+    struct db_group *g = w->group;
+
+    g->o.driver->disconnect(w->conn);
+    w->conn = NULL;
+    (void)pthread_mutex_lock(&g->lock);
+    g->connected--;
+    (void)pthread_mutex_unlock(&g->lock);
+}
+
 /* Makes the connection fit for a transaction, reconnecting when the last one left it damaged. */
 static enum err_code make_ready(struct writer *w, struct err *e)
 {
     struct db_group_options *o = &w->group->o;
-    enum err_code code;
     bool all;
 
     if (w->conn && w->conn->damage < DB_CONN_LOST) {
@@ -233,15 +282,11 @@ static enum err_code make_ready(struct writer *w, struct err *e)
         assert(!all || o->driver->writers == 1);
         if (all)
             o->quiesce(o->ctx);
-        o->driver->disconnect(w->conn);
-        w->conn = NULL;
+        disconnect_writer(w);
         if (all)
             o->resume(o->ctx);
     }
-    code = o->driver->connect(o->store, DB_WRITER, &w->conn, e);
-    if (code && code != ERR_AGAIN && code != ERR_NOMEM)
-        e->code = code = ERR_IO; /* what would have stopped the start is a failed write by now */
-    return code ? err_in(e, "open the database again") : ERR_OK;
+    return connect_writer(w, e);
 }
 
 /* Writes down how the last commit went, and says so in the log when that is news. */
@@ -529,6 +574,7 @@ enum err_code db_group_new(const struct db_group_options *o, struct db_conn *fir
     assert(o->driver->batch_max >= 1 && o->driver->batch_max <= DB_BATCH_MAX);
     g->o = *o;
     g->last = &g->first;
+    g->connected = 1; /* `first` */
     (void)pthread_mutex_init(&g->lock, NULL);
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -874,6 +874,60 @@ static void test_db_postgres__a_cut_network_is_noticed_and_mended(void **state)
     log_divert(NULL, NULL);
 }
 
+static void *write_once(void *db)
+{
+    int64_t n;
+
+    (void)db_write_loose(db, count_rows, &n, NULL);
+    return NULL;
+}
+
+/* Nor does each batch of those who stand in line wait for it anew: senders have some seconds of patience. */
+static void test_db_postgres__who_stands_in_line_for_a_database_that_is_away_is_told_soon(
+    void **state)
+{
+    enum { MANY = 900 };
+    static struct waiting_row rows[MANY];
+    char url[POSTGRES_URL_MAX];
+    struct cut *cut;
+    struct db *db;
+    struct err e = {0};
+    pthread_t writers[8];
+    int64_t began, used = 0, spare = 0;
+
+    if (!*state)
+        skip();
+    log_divert(drop_line, NULL);
+    cut = cut_new(postgres_port());
+    db = open_as(url_of_last(url, cut_port(cut), "&connect_timeout=2"));
+    assert_int_equal(add(db, 1, &e), ERR_OK);
+    LOOK_FOR(!db_room(db, &used, &spare, NULL) && used != 0, 10000,
+             "it does not know how large it is");
+    cut_now(cut, true); /* while nobody is in the midst of a query */
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(pthread_create(&writers[i], NULL, write_once, db), 0);
+    for (int i = 0; i < 8; i++)
+        (void)pthread_join(writers[i], NULL); /* now all know that theirs is gone */
+    began = look_now_ms();
+    for (int i = 0; i < MANY; i++) {
+        (void)snprintf(rows[i].name, sizeof rows[i].name, "many %d", i);
+        rows[i].row = (struct row){.id = 100 + i, .name = rows[i].name};
+        assert_int_equal(db_submit(db, insert_row, &rows[i], note_end, NULL), ERR_OK);
+    }
+    for (int i = 0; i < MANY; i++) {
+        LOOK_FOR(atomic_load(&rows[i].end), 60000, "row %d has no answer", i);
+        assert_int_equal(rows[i].end, ERR_AGAIN);
+    }
+    if (look_now_ms() - began > 7000)
+        fail_msg("answered after %lld ms", (long long)(look_now_ms() - began));
+    cut_now(cut, false);
+    LOOK_FOR(!add(db, 2, &e), 20000, "it is not back: %s", e.text);
+    assert_int_equal(count_of(db), 2);
+    db_free(db);
+    cut_free(cut);
+    log_divert(NULL, NULL);
+}
+
 /* ---- hints ------------------------------------------------------------------------------------ */
 
 static void hinted(void *ctx)
@@ -1015,6 +1069,7 @@ int main(void)
         T(goes_on_when_the_server_is_back),
         T(a_cut_network_is_noticed_and_mended),
         T(a_database_that_is_away_is_waited_for_once),
+        T(who_stands_in_line_for_a_database_that_is_away_is_told_soon),
         T(what_was_deleted_is_room),
         T(a_hint_reaches_another_process),
     };

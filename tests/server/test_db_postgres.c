@@ -1023,6 +1023,42 @@ static void room_of(const char *url, int64_t *ret_used, int64_t *ret_spare)
     db_free(db);
 }
 
+struct busy {
+    struct db *db;
+    atomic_bool over;
+};
+
+static void *keep_busy(void *arg)
+{
+    struct busy *b = arg;
+    int64_t n;
+
+    while (!atomic_load(&b->over))
+        (void)db_write_loose(b->db, count_rows, &n, NULL);
+    return NULL;
+}
+
+/* In a storm no writer idles, and it is then that the store comes to its limit. */
+static void test_db_postgres__how_large_it_is_is_known_in_a_storm_too(void **state)
+{
+    char url[POSTGRES_URL_MAX];
+    struct busy b = {.db = NULL};
+    pthread_t threads[8];
+    int64_t used = 0, spare = 0;
+
+    if (!*state)
+        skip();
+    b.db = open_as(url_of_last(url, postgres_port(), ""));
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, keep_busy, &b), 0);
+    LOOK_FOR(db_room(b.db, &used, &spare, NULL) != ERR_OK || used != 0, 10000, "not asked");
+    atomic_store(&b.over, true);
+    for (int i = 0; i < 8; i++)
+        (void)pthread_join(threads[i], NULL);
+    assert_true(used > 0);
+    db_free(b.db);
+}
+
 /* What a shorter retention frees is room, although no file gets smaller. */
 static void test_db_postgres__what_was_deleted_is_room(void **state)
 {
@@ -1071,6 +1107,7 @@ int main(void)
         T(a_database_that_is_away_is_waited_for_once),
         T(who_stands_in_line_for_a_database_that_is_away_is_told_soon),
         T(what_was_deleted_is_room),
+        T(how_large_it_is_is_known_in_a_storm_too),
         T(a_hint_reaches_another_process),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,11 +98,13 @@ static int store_check_command(int argc, char **argv)
     struct err e = {0};
     int code = begin(argc, argv, &command, a, &at, NULL);
 
-    if (code != CLI_GO_ON)
-        return code;
     found.as_json = at.json;
     json_out_object(&found.out, NULL);
     json_out_array(&found.out, "findings");
+    if (code == CLI_FAILED)
+        end_findings(&found, NULL, "the configuration does not say where the store is");
+    if (code != CLI_GO_ON)
+        return code;
     if (store_open_as(at.url, at.password, true, clock_system(), &s, &e) ||
         store_check(s, show_finding, &found, &e)) {
         end_findings(&found, NULL, e.text);

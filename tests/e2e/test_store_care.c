@@ -106,6 +106,7 @@ static struct json *check_json(struct house *h, int code)
 static void test_store_care__check_is_for_programs_too(void **state)
 {
     struct house *h = house_start(NULL);
+    char *out = NULL;
 
     (void)state;
     add(h, "da1_-1", "High");
@@ -126,6 +127,11 @@ static void test_store_care__check_is_for_programs_too(void **state)
     AUTO(json_freep) struct json *none = check_json(h, 1);
     assert_int_equal(json_type(json_get(none, "sound")), JSON_NULL);
     assert_non_null(strstr(json_get_string(none, "why"), "does not exist"));
+    house_edit(h, "\nstore:", "\nstore: [");
+    assert_int_equal(house_run(h, &out, WORDS("store", "check", "--json", "-c", h->config_file)),
+                     1);
+    assert_non_null(strstr(out, "\"sound\":null,\"why\":\"the configuration does not say"));
+    free(out);
     house_stop(h);
 }
 

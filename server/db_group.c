@@ -42,6 +42,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "fault.h"
 #include "log.h"
 
@@ -446,19 +447,14 @@ static void probe_done(void *arg, enum err_code code, const struct err *e)
 /* Sleeps until somebody calls, at most ms (0: for ever). True: that time passed. */
 static bool sleep_locked(struct db_group *g, int ms)
 {
-    struct timespec until;
+    const struct timespec until = clock_cond_until(ms);
     int rc = 0;
 
     g->sleepers++;
-    if (ms) {
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += (long)(ms % 1000) * 1000000;
-        until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
+    if (ms)
         rc = pthread_cond_timedwait(&g->work, &g->lock, &until);
-    } else {
+    else
         (void)pthread_cond_wait(&g->work, &g->lock);
-    }
     g->sleepers--;
     return rc == ETIMEDOUT;
 }
@@ -565,7 +561,6 @@ enum err_code db_group_new(const struct db_group_options *o, struct db_conn *fir
                            struct db_group **ret, struct err *e)
 {
     struct db_group *g = calloc(1, sizeof *g);
-    pthread_condattr_t attr;
     int rc;
 
     if (!g)
@@ -576,10 +571,7 @@ enum err_code db_group_new(const struct db_group_options *o, struct db_conn *fir
     g->last = &g->first;
     g->connected = 1; /* `first` */
     (void)pthread_mutex_init(&g->lock, NULL);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&g->work, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    clock_cond_init(&g->work);
 
     for (int i = 0; i < o->driver->writers; i++) {
         struct writer *w = calloc(1, sizeof *w);

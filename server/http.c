@@ -183,7 +183,6 @@ enum err_code http_server_open(const struct http_options *o, struct http_server 
                                struct err *e)
 {
     struct http_server *s;
-    pthread_condattr_t monotonic;
     enum err_code rc;
 
     assert(o->max_body && o->max_head && o->head_deadline_ms > 0 && o->body_deadline_ms > 0 &&
@@ -203,10 +202,7 @@ enum err_code http_server_open(const struct http_options *o, struct http_server 
     s->tls = o->certificate_file != NULL;
     s->socket.fd = -1;
     (void)pthread_mutex_init(&s->lock, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&s->gone, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&s->gone);
     (void)sem_init(&s->replied, 0, 0);
     (void)sem_init(&s->sent, 0, 0);
     s->lanes = calloc(o->threads, sizeof *s->lanes);
@@ -333,25 +329,12 @@ static void wait_for(sem_t *posts, unsigned *n, const struct timespec *deadline)
     }
 }
 
-static struct timespec in_ms(int64_t ms)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    ts.tv_sec += ms / 1000;
-    ts.tv_nsec += ms % 1000 * 1000000;
-    if (ts.tv_nsec >= 1000000000) {
-        ts.tv_nsec -= 1000000000;
-        ts.tv_sec++;
-    }
-    return ts;
-}
-
 /* Connections on which nothing is under way: what their peers are sending just now is answered with 503 and
  * a close by the pool threads; who is silent is closed by the library afterwards. */
 static void hear_last_words(struct http_server *s, int64_t deadline_ms)
 {
-    struct timespec end = in_ms(deadline_ms < LAST_WORDS_MS ? deadline_ms : LAST_WORDS_MS);
+    const struct timespec end =
+        clock_cond_until(deadline_ms < LAST_WORDS_MS ? deadline_ms : LAST_WORDS_MS);
     int rc = 0;
 
     pthread_mutex_lock(&s->lock);
@@ -362,7 +345,8 @@ static void hear_last_words(struct http_server *s, int64_t deadline_ms)
 
 static void stop_daemon(struct http_server *s, int64_t deadline_ms)
 {
-    struct timespec deadline = in_ms(deadline_ms), grace = in_ms(deadline_ms + SEND_GRACE_MS);
+    const struct timespec deadline = clock_cond_until(deadline_ms),
+                          grace = clock_cond_until(deadline_ms + SEND_GRACE_MS);
     unsigned replies, answers;
 
     http_server_quiesce(s);

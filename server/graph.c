@@ -47,6 +47,11 @@ enum err_code graph_new(const struct graph_options *o, struct graph **ret, struc
     return ERR_OK;
 }
 
+void graph_use_quota(struct graph *g, struct quota *quota)
+{
+    g->o.quota = quota;
+}
+
 void graph_free(struct graph *g)
 {
     if (!g)

@@ -52,6 +52,8 @@ struct graph_options {
 
 /** Calls nobody yet; o is copied. ERR_NOMEM. */
 enum err_code graph_new(const struct graph_options *o, struct graph **ret, struct err *e);
+/** Another one in the quota's place. Before anybody calls. */
+void graph_use_quota(struct graph *g, struct quota *quota);
 /** No call may be under way. NULL is fine. */
 void graph_free(struct graph *g);
 AUTO_FREEP(struct graph, graph)

@@ -48,12 +48,13 @@ struct slice {
 };
 
 struct quota {
+    _Atomic int refs;
     const struct clock *clock;
     pthread_mutex_t lock;
     struct ring rings[QUOTA_CLASSES];
     struct store *store; /* NULL: kept nowhere */
     char *app;
-    enum quota_keeping keeping;
+    _Atomic(enum quota_keeping) keeping;
     pthread_mutex_t slicing; /* held while a slice is asked for: one at a time */
     struct slice slices[2];  /* of reads, of actions */
     int64_t empty_until[2];  /* mono ms: the store said that there is none before */
@@ -82,6 +83,7 @@ enum err_code quota_new(int64_t per_minute, int64_t per_hour, const struct clock
         free(q);
         return err_set(e, ERR_NOMEM, "quota");
     }
+    q->refs = 1;
     q->clock = clock;
     (void)pthread_mutex_init(&q->lock, NULL); /* cannot fail without attributes on Linux */
     (void)pthread_mutex_init(&q->slicing, NULL);
@@ -231,7 +233,7 @@ static void note(struct quota *q, bool all)
 
 void quota_free(struct quota *q)
 {
-    if (!q)
+    if (!q || --q->refs)
         return;
     note(q, true);
     for (int c = 0; c < QUOTA_CLASSES; c++)
@@ -448,10 +450,25 @@ static void inherit_ring(struct ring *to, struct ring *from)
     from->unnoted = 0;
 }
 
-void quota_inherit(struct quota *q, struct quota *from)
+static bool has_same_limits(const struct quota *a, const struct quota *b)
 {
-    if (q == from)
+    return a->rings[QUOTA_ALL].per_minute == b->rings[QUOTA_ALL].per_minute &&
+           a->rings[QUOTA_ALL].per_hour == b->rings[QUOTA_ALL].per_hour;
+}
+
+/* One that is not bound to a store yet may be later, and not while others use it. */
+void quota_inherit(struct quota **place, struct quota *from)
+{
+    struct quota *q = *place;
+
+    if (q == from || q->refs > 1) /* it has one of before, which others use */
         return;
+    if (from->store && has_same_limits(q, from)) {
+        from->refs++;
+        *place = from;
+        quota_free(q);
+        return;
+    }
     pthread_mutex_lock(&from->lock);
     pthread_mutex_lock(&q->lock);
     for (int c = 0; c < QUOTA_CLASSES; c++)

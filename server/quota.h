@@ -34,7 +34,7 @@ enum quota_class {
 /** With nothing spent yet: calls of a tenant, all classes together. clock: borrowed. ERR_NOMEM. */
 enum err_code quota_new(int64_t per_minute, int64_t per_hour, const struct clock *clock,
                         struct quota **ret, struct err *e);
-/** What was not noted in the store yet is. The store is to live on for that. */
+/** What was not noted in the store yet is, by the last who has it. The store is to live on for that. */
 void quota_free(struct quota *q);
 AUTO_FREEP(struct quota, quota)
 
@@ -57,8 +57,7 @@ enum err_code quota_keep(struct quota *q, struct store *store, const char *app,
                          enum quota_keeping keeping, struct err *e);
 /** Is it bound to a store? */
 bool quota_is_kept(struct quota *q);
-/** One that is bound and was alone takes slices from now on: a reload gave the application a second name. Before q is shared
- *  between threads. */
+/** One that is bound and was alone takes slices from now on: a reload gave the application a second name. */
 void quota_share(struct quota *q);
 
 /** Takes one call out of the budget, or ERR_THROTTLED with e->retry_ms until there is one again. Shared:
@@ -80,8 +79,10 @@ int quota_pressure(struct quota *q);
 void quota_block(struct quota *q, int64_t retry_ms);
 /** The same of an API with limits of its own: no call of that one. */
 void quota_block_class(struct quota *q, enum quota_class class, int64_t retry_ms);
-/** Takes over what `from` has taken, its block and its store: Defender counts on over a reload of ours. */
-void quota_inherit(struct quota *q, struct quota *from);
+/** What stands in *place takes over what `from` has taken, its block and its store: Defender counts on over a reload of ours. By
+ *  the same limits it is `from` itself from then on, for who was at work by that goes on, for minutes where many wait. Before
+ *  what stands there is shared between threads. */
+void quota_inherit(struct quota **place, struct quota *from);
 /** Calls taken in the last minute and hour (for the metrics). */
 void quota_used(struct quota *q, int64_t *ret_minute, int64_t *ret_hour);
 

@@ -195,8 +195,9 @@ void runtime_inherit(struct runtime *r, struct runtime *old)
     for (size_t i = 0; i < r->config->n_tenants; i++)
         for (size_t k = 0; k < old->config->n_tenants; k++) {
             if (is_same_app(r->tenants[i].config, old->tenants[k].config)) {
-                quota_inherit(r->tenants[i].quota, old->tenants[k].quota);
-                quota_inherit(r->tenants[i].hunt_quota, old->tenants[k].hunt_quota);
+                quota_inherit(&r->tenants[i].quota, old->tenants[k].quota);
+                quota_inherit(&r->tenants[i].hunt_quota, old->tenants[k].hunt_quota);
+                graph_use_quota(r->tenants[i].graph, r->tenants[i].hunt_quota);
                 if (old->tenants[k].clock_lead_ms) /* known */
                     r->tenants[i].clock_lead_ms = old->tenants[k].clock_lead_ms;
             }

@@ -228,8 +228,8 @@ static void test_quota__a_reload_inherits_what_was_taken(void **state)
         for (int n = 0; n < 60; n++)
             assert_int_equal(quota_take(from, true, NULL), ERR_OK);
         quota_block(from, 500);
-        quota_inherit(to, from);
-        quota_inherit(to, to);
+        quota_inherit(&to, from);
+        quota_inherit(&to, to);
         assert_int_equal(quota_wait(to, false) >= 500, 1);
         assert_int_equal(drain(to, true), 0);
         hands_turn(&h, 500);
@@ -561,7 +561,7 @@ static void test_quota__what_ends_or_is_replaced_has_noted_its_calls(void **stat
             assert_int_equal(quota_take(q, false, NULL), ERR_OK);
         if (reload) {
             next = make(&k.h, 100, 1500);
-            quota_inherit(next, q);
+            quota_inherit(&next, q);
             quota_free(q);
             q = next;
         }
@@ -588,7 +588,7 @@ static void test_quota__a_reload_goes_on_sharing(void **state)
     two = keep(&k, "a/b", QUOTA_SHARED);
     assert_int_equal(quota_take(one, true, NULL), ERR_OK);
     next = make(&k.h, 100, 1500);
-    quota_inherit(next, one);
+    quota_inherit(&next, one);
     quota_free(one);
     assert_in_range(drain(two, true), 85, 99);
     assert_in_range(drain(next, true), 0, 10);
@@ -597,6 +597,36 @@ static void test_quota__a_reload_goes_on_sharing(void **state)
     assert_int_equal(hour, minute);
     quota_free(next);
     quota_free(two);
+    kept_close(&k);
+}
+
+/* Who is at work by the configuration of before goes on with that, for minutes where many wait. */
+static void test_quota__a_reload_makes_no_second_budget(void **state)
+{
+    struct kept k;
+    struct quota *before, *after, *other;
+
+    (void)state;
+    kept_open(&k);
+    before = keep(&k, "a/b", QUOTA_ALONE);
+    after = make(&k.h, 100, 1500);
+    quota_inherit(&after, before);
+    for (int i = 0; i < 30; i++) {
+        assert_int_equal(quota_take(before, true, NULL), ERR_OK);
+        assert_int_equal(quota_take(after, true, NULL), ERR_OK);
+    }
+    other = make(&k.h, 50, 1500); /* of another tenant of the same app */
+    quota_inherit(&after, other);
+    quota_free(other);
+    assert_int_equal(drain(after, true), 40);
+    assert_int_equal(drain(before, true), 0);
+    hands_turn(&k.h, MINUTE_MS);
+    quota_block(before, 500); /* what Defender has told the one */
+    assert_int_equal(drain(after, true), 0);
+    quota_free(before);
+    hands_turn(&k.h, 500);
+    assert_int_equal(drain(after, true), 100);
+    quota_free(after);
     kept_close(&k);
 }
 
@@ -765,6 +795,7 @@ int main(void)
         cmocka_unit_test(test_quota__a_clock_set_back_holds_nobody_up),
         cmocka_unit_test(test_quota__what_ends_or_is_replaced_has_noted_its_calls),
         cmocka_unit_test(test_quota__a_reload_goes_on_sharing),
+        cmocka_unit_test(test_quota__a_reload_makes_no_second_budget),
         cmocka_unit_test(test_quota__those_who_share_an_hour_leave_a_fifth_to_actions),
         cmocka_unit_test(test_quota__what_is_kept_is_measured_by_what_holds_now),
         cmocka_unit_test(test_quota__some_apis_allow_less),

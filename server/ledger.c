@@ -20,9 +20,6 @@
 #include "settings.h"
 
 #define UNWATCHED_AT_ONCE 200
-/* So often it is looked whether somebody has released the machine at Defender: one call a machine, of the 1,500
- * an hour that a tenant has (defender-api.md section 7.4). */
-#define LOOK_EVERY_MS (4 * HOUR_MS)
 /* Cases of one machine that are looked at before it is released unasked; with more it is not. */
 #define CASES_MAX 20
 
@@ -319,7 +316,8 @@ static int64_t next_due(const struct isolation_record *r, int64_t release_at, in
 {
     int64_t due = release_at && release_at < r->review && release_at > now ? release_at : r->review;
 
-    return due < now + LOOK_EVERY_MS ? due : now + LOOK_EVERY_MS;
+    /* whether somebody has released the machine at Defender */
+    return due < now + WORK_LEDGER_EVERY_MS ? due : now + WORK_LEDGER_EVERY_MS;
 }
 
 enum err_code ledger_take(struct db_tx *tx, struct arena *a, const struct isolation_record *r,

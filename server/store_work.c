@@ -8,6 +8,8 @@
 
 /* Due times beyond this are not believed after the clock was set back. */
 #define FAR_MS (5 * MINUTE_MS)
+/* But it may never have been: a machine that is isolated is looked at in so long in any case, and each look is a call. */
+#define LEDGER_FAR_MS (WORK_LEDGER_EVERY_MS + FAR_MS)
 
 struct claim {
     const struct clock *clock;
@@ -185,23 +187,39 @@ static enum err_code recover(struct db_tx *tx, void *arg, struct err *e)
         *now + WORK_SETTLE_MS, *now);
 }
 
+/* No lease is as long as that, either, and who had one may be gone: a new one begins, which he renews if he is not. */
+#define HURRY                                                                                      \
+    "UPDATE work SET due = CASE WHEN owner IS NULL THEN $1 ELSE $2 END WHERE due > $3 AND due < $4"
+
+static enum err_code hurry(struct db_tx *tx, void *arg, struct err *e)
+{
+    const int64_t *now = arg;
+
+    return db_run(tx, e, NULL, HURRY, "iiii", *now, *now + WORK_POST_LEASE_MS, *now + FAR_MS,
+                  WORK_PARKED);
+}
+
+static enum err_code hurry_in_doubt(struct db_tx *tx, void *arg, struct err *e)
+{
+    const int64_t *now = arg;
+
+    return db_run(tx, e, NULL,
+                  HURRY " AND (kind <> $5 OR due > $6 OR NOT EXISTS (SELECT 1 FROM isolations i"
+                        " WHERE i.id = work.id AND i.state IN ('isolated', 'failed')"
+                        " AND i.updated <= $7))",
+                  "iiiiiii", *now, *now + WORK_POST_LEASE_MS, *now + FAR_MS, WORK_PARKED,
+                  (int64_t)WORK_LEDGER, *now + LEDGER_FAR_MS, *now);
+}
+
 enum err_code store_work_recover(struct store *s, struct err *e)
 {
     int64_t now = clock_wall_ms(s->clock);
     enum err_code code = db_write(s->db, recover, &now, e);
 
-    return code ? err_in(e, "free the leases of an earlier run"), code : store_work_hurry(s, e);
-}
-
-/* No lease is as long as that, either, and who had one may be gone: a new one begins, which he renews if he is not. */
-static enum err_code hurry(struct db_tx *tx, void *arg, struct err *e)
-{
-    const int64_t *now = arg;
-
-    return db_run(tx, e, NULL,
-                  "UPDATE work SET due = CASE WHEN owner IS NULL THEN $1 ELSE $2 END"
-                  " WHERE due > $3 AND due < $4",
-                  "iiii", *now, *now + WORK_POST_LEASE_MS, *now + FAR_MS, WORK_PARKED);
+    if (code)
+        return err_in(e, "free the leases of an earlier run"), code;
+    code = db_write(s->db, hurry_in_doubt, &now, e);
+    return code ? err_in(e, "should the clock have been set back"), code : ERR_OK;
 }
 
 enum err_code store_work_hurry(struct store *s, struct err *e)

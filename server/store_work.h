@@ -55,6 +55,10 @@ enum work_priority { WORK_URGENT, WORK_NORMAL, WORK_PRIORITIES };
 #define WORK_ANSWER_MS     (60 * SECOND_MS)
 #define WORK_POST_LEASE_MS (WORK_LEAVE_MS + WORK_ANSWER_MS + WORK_SETTLE_MS + WORK_SKEW_MS)
 
+/* So often a machine that is isolated is looked at (ledger.c): one call a machine, of the 1,500 an hour that a tenant has
+ * (defender-api.md section 7.4). */
+#define WORK_LEDGER_EVERY_MS (4 * HOUR_MS)
+
 /* A due time that never comes: the row waits for work_wake. */
 #define WORK_PARKED INT64_MAX
 
@@ -83,9 +87,10 @@ enum err_code store_work_claim_by(struct store *s, const char *owner, int64_t ah
 /** Renews the leases of n rows that are still ours; of others nothing happens. */
 enum err_code store_work_keep(struct store *s, const struct work *rows, size_t n, struct err *e);
 /** Frees every lease: for a store that only one process can serve (SQLite), at its start. An isolation whose
- *  request may have left with the dead process rests for WORK_SETTLE_MS from now. */
+ *  request may have left with the dead process rests for WORK_SETTLE_MS from now. The wall clock may have been set back while
+ *  nobody ran: as store_work_hurry, but for machines that are isolated, which nothing says that of. */
 enum err_code store_work_recover(struct store *s, struct err *e);
-/** The wall clock was set back, or may have been while nobody ran: what is due in more than five minutes is
+/** The wall clock was set back: what is due in more than five minutes is
  *  due now, and a lease that lasts so long ends in WORK_POST_LEASE_MS, unless it is renewed: whoever had it may be gone. Every run
  *  looks before it acts, so that it may come early. Among replicas, too: a host that has a wrong time of its own cannot write
  *  (db_postgres.c), but a database on this one shares the wrong time, and is set right with it. */

@@ -1067,6 +1067,14 @@ static struct isolation_record isolation(int64_t id, const char *machine, int64_
                                      .updated = now};
 }
 
+/* The ledger's turn with r, due at i->now. */
+static enum err_code watched_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct isolating *i = arg;
+
+    return work_turn(tx, i->r.id, WORK_LEDGER, WORK_NORMAL, i->now, i->now, e);
+}
+
 /* What had no lease keeps its time; what had one is due at once, but a request that may have left with the
  * dead process must have time to be seen (deed.h). */
 static void test_store__a_start_frees_the_leases_of_the_dead(void **state)
@@ -1102,6 +1110,45 @@ static void test_store__a_start_frees_the_leases_of_the_dead(void **state)
     assert_int_equal(next, now + 20 * SECOND_MS); /* parked rows and their order are as they were */
     assert_int_equal(db_write(f->s->db, keep_fn, &(struct ending){.w = &stale, .now = now}, NULL),
                      ERR_STALE);
+}
+
+/* Hundreds of machines may be isolated, and a look at each is a call: a start spends none on those that nothing says of that
+ * the clock was set back. */
+static void test_store__a_start_looks_at_no_machine_before_its_time(void **state)
+{
+    static const struct {
+        enum isolation_state state;
+        int64_t updated, due;
+        bool hurried;
+    } rows[] = {
+        {ISOLATION_ISOLATED, -HOUR_MS, 3 * HOUR_MS, false},
+        {ISOLATION_FAILED, -HOUR_MS, HOUR_MS, false}, /* looked out for */
+        {ISOLATION_ISOLATED, HOUR_MS, 3 * HOUR_MS, true},
+        {ISOLATION_ISOLATED, -HOUR_MS, 5 * HOUR_MS, true},
+        {ISOLATION_RELEASING, -HOUR_MS, 15 * MINUTE_MS, true},
+    };
+    static const size_t room[WORK_KINDS] = {[WORK_LEDGER] = 9};
+    struct shelf *f = *state;
+    struct work w[9];
+    int64_t next;
+    size_t n = 0, hurried = 0;
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const int64_t id = 11 + (int64_t)i;
+        const char *machine = arena_fmt(f->a, "%zu%s", i, &MACHINE[1]);
+        struct isolating of = {.r = isolation(id, machine, now_of(f) + rows[i].updated),
+                               .now = now_of(f)};
+
+        of.r.state = rows[i].state;
+        write_ok(f, isolate_fn, &of);
+        write_ok(f, watched_fn, &(struct isolating){.r = of.r, .now = now_of(f) + rows[i].due});
+        hurried += rows[i].hurried;
+    }
+    assert_int_equal(store_work_recover(f->s, NULL), ERR_OK);
+    n = claim_some(f, room, 9, w, &next);
+    assert_int_equal(n, hurried);
+    for (size_t i = 0; i < n; i++)
+        assert_true(rows[w[i].id - 11].hurried);
 }
 
 /* A wall clock that was wrong by days must not let a case wait for days. */
@@ -2866,8 +2913,9 @@ int main(void)
         ON_BOTH(ON_SQLITE)
         /* one process alone */
         ON_SQLITE(a_start_frees_the_leases_of_the_dead)
-            ON_SQLITE(a_list_does_not_read_the_facts_of_what_it_leaves_out)
-                ON_SQLITE(a_second_server_is_refused_and_a_reader_is_not) ON_BOTH(ON_POSTGRES)};
+            ON_SQLITE(a_start_looks_at_no_machine_before_its_time)
+                ON_SQLITE(a_list_does_not_read_the_facts_of_what_it_leaves_out)
+                    ON_SQLITE(a_second_server_is_refused_and_a_reader_is_not) ON_BOTH(ON_POSTGRES)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     postgres_stop();

@@ -203,10 +203,9 @@ static enum err_code sweep(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
-enum err_code store_forget_cases(struct store *s, int64_t keep_ms, int64_t max,
+enum err_code store_forget_cases(struct store *s, int64_t now, int64_t keep_ms, int64_t max,
                                  struct forgotten *ret, struct err *e)
 {
-    int64_t now = clock_wall_ms(s->clock);
     struct sweep f = {.now = now, .before = now - keep_ms, .max = max};
     enum err_code code;
 

@@ -25,15 +25,15 @@ struct forgotten {
 };
 
 /**
- * Forgets cases that were over `keep_ms` ago by the store's clock, with their steps and notices; isolations that
- * were over then and that no case names any more; notices about no case; questions that were over then and of
- * which no case is left; policies whose last verdict is that old and older than any case; silences that were over then;
- * and what the brakes have seen and count no more. At most max of each, the oldest, in one transaction. Kept however
- * old: a case that is open, whose isolation is open or still has work (a machine that was absent is looked out for),
- * about which something is still to be sent; an isolation that is open; whatever has work.
+ * Forgets cases that were over `keep_ms` before now (wall ms of a clock that is to be believed), with their steps and
+ * notices; isolations that were over then and that no case names any more; notices about no case; questions that were
+ * over then and of which no case is left; policies whose last verdict is that old and older than any case; silences
+ * that were over then; and what the brakes have seen and count no more. At most max of each, the oldest, in one
+ * transaction. Kept however old: a case that is open, whose isolation is open or still has work (a machine that was
+ * absent is looked out for), about which something is still to be sent; an isolation that is open; whatever has work.
  * *ret: how many; max of one kind: there may be more of it.
  */
-enum err_code store_forget_cases(struct store *s, int64_t keep_ms, int64_t max,
+enum err_code store_forget_cases(struct store *s, int64_t now, int64_t keep_ms, int64_t max,
                                  struct forgotten *ret, struct err *e);
 /** When the oldest case was made, wall ms; 0: there is none. */
 enum err_code store_oldest_case(struct store *s, int64_t *ret_created, struct err *e);

@@ -80,7 +80,8 @@ static void forget_deliveries(struct upkeep *u)
         log_event(LOG_DEBUG, "deliveries_forgotten", LOG_INT("count", forgotten));
 }
 
-static void forget_cases(struct upkeep *u)
+/* now: the wall clock, as it was looked at. It may leap meanwhile. */
+static void forget_cases(struct upkeep *u, int64_t now)
 {
     struct forgotten all = {0}, n = {.cases = CASES};
     int64_t keep_ms = limits_of(u).keep_ms;
@@ -93,7 +94,7 @@ static void forget_cases(struct upkeep *u)
          i++) {
         struct err e;
 
-        if (store_forget_cases(u->store, keep_ms, CASES, &n, &e)) {
+        if (store_forget_cases(u->store, now, keep_ms, CASES, &n, &e)) {
             log_event(LOG_WARN, "upkeep_failed", LOG_ERR(&e));
             break;
         }
@@ -196,7 +197,7 @@ static void *run(void *arg)
             look = now + LOOK_MS;
             forget_deliveries(u);
             if (now >= settled) /* what is forgotten by a wrong clock is gone */
-                forget_cases(u);
+                forget_cases(u, now + ahead);
         }
         if (sleep_a_while(u))
             look = INT64_MIN;

@@ -904,10 +904,13 @@ static void test_mute__is_forgotten_when_it_was_over_long_ago(void **state)
 
         open = id_in(answer);
     }
-    assert_int_equal(store_forget_cases(r.store, 11 * DAY_MS, 100, &n, &e), ERR_OK);
+    assert_int_equal(
+        store_forget_cases(r.store, clock_wall_ms(&r.hands.clock), 11 * DAY_MS, 100, &n, &e),
+        ERR_OK);
     assert_int_equal(mute_now(&r, noting.id).withheld, 60);
     hands_turn(&r.hands, 2 * DAY_MS);
-    assert_int_equal(store_forget_cases(r.store, DAY_MS, 100, &n, &e), ERR_OK);
+    assert_int_equal(
+        store_forget_cases(r.store, clock_wall_ms(&r.hands.clock), DAY_MS, 100, &n, &e), ERR_OK);
     assert_int_equal(mute_now(&r, open).state, MUTE_ACTIVE);
     assert_int_equal(store_mute_load(r.store, r.arena, noting.id, &(struct mute_record){0}, &e),
                      ERR_NOT_FOUND);

@@ -100,7 +100,9 @@ static void test_polling__an_alert_whose_case_was_forgotten_is_no_news(void **st
     now = clock_wall_ms(&r.hands.clock);
     assert_int_equal(db_write(r.store->db, send_all, &now, NULL), ERR_OK);
     hands_turn(&r.hands, 8 * DAY_MS);
-    assert_int_equal(store_forget_cases(r.store, 7 * DAY_MS, 20, &n, NULL), ERR_OK);
+    assert_int_equal(
+        store_forget_cases(r.store, clock_wall_ms(&r.hands.clock), 7 * DAY_MS, 20, &n, NULL),
+        ERR_OK);
     assert_int_equal(n.cases, 1);
     now = clock_wall_ms(&r.hands.clock);
     list_alert(&r, made, now);

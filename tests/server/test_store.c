@@ -2429,7 +2429,7 @@ static void forget_old(struct shelf *f)
 {
     struct forgotten n;
 
-    assert_int_equal(store_forget_cases(f->s, 400 * DAY_MS, 20, &n, NULL), ERR_OK);
+    assert_int_equal(store_forget_cases(f->s, now_of(f), 400 * DAY_MS, 20, &n, NULL), ERR_OK);
 }
 
 /* As the program before wrote it. */

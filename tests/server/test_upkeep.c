@@ -258,7 +258,7 @@ static void test_upkeep__forgets_cases_that_were_over_long_ago(void **state)
         "INSERT INTO notices (id, case_id, ended, state, kind, subject, sender, message, created)"
         " VALUES ($1, $2, $3, $4, 'cordon', '', '', '', 0)",
         id_of_time(now_of(f) - OLD) + 999, 0, now_of(f) - OLD, "sent");
-    assert_int_equal(store_forget_cases(f->s, KEEP, 100, &n, &e), ERR_OK);
+    assert_int_equal(store_forget_cases(f->s, now_of(f), KEEP, 100, &n, &e), ERR_OK);
     for (size_t i = 0; i < ROWS; i++) {
         bool kept = ask(f, "SELECT count(*) FROM cases WHERE id = $1", ids[i][0]) == 1;
 
@@ -280,10 +280,10 @@ static void test_upkeep__forgets_cases_that_were_over_long_ago(void **state)
     assert_int_equal(n.notices, 1);
     assert_int_equal(store_oldest_case(f->s, &oldest, &e), ERR_OK);
     assert_int_equal(oldest, now_of(f) - OLD);
-    assert_int_equal(store_forget_cases(f->s, KEEP, 100, &n, &e), ERR_OK);
+    assert_int_equal(store_forget_cases(f->s, now_of(f), KEEP, 100, &n, &e), ERR_OK);
     assert_int_equal(n.cases + n.isolations + n.notices, 0);
     hands_turn(&f->hands, 1); /* and the one that was to the millisecond */
-    assert_int_equal(store_forget_cases(f->s, KEEP, 100, &n, &e), ERR_OK);
+    assert_int_equal(store_forget_cases(f->s, now_of(f), KEEP, 100, &n, &e), ERR_OK);
     assert_int_equal(n.cases, 1);
 }
 
@@ -313,12 +313,12 @@ static void test_upkeep__keeps_the_cases_of_a_machine_that_is_looked_out_for(voi
             id, made, made, "done");
     put(f, "UPDATE cases SET isolation = $1 WHERE id = $2 AND $3 = 0 AND $4 = ''", isolation,
         joined, 0, "");
-    assert_int_equal(store_forget_cases(f->s, KEEP, 100, &n, &e), ERR_OK);
+    assert_int_equal(store_forget_cases(f->s, now_of(f), KEEP, 100, &n, &e), ERR_OK);
     assert_int_equal(ask(f, "SELECT count(*) FROM cases WHERE id = $1", other), 0);
     assert_int_equal(ask(f, "SELECT count(*) FROM cases WHERE id = $1", joined), 1);
     assert_int_equal(ask(f, "SELECT count(*) FROM cases WHERE id = $1", own), 1);
     put(f, "DELETE FROM work WHERE id = $1 AND $2 = 0 AND $3 = 0 AND $4 = ''", isolation, 0, 0, "");
-    assert_int_equal(store_forget_cases(f->s, KEEP, 100, &n, &e), ERR_OK);
+    assert_int_equal(store_forget_cases(f->s, now_of(f), KEEP, 100, &n, &e), ERR_OK);
     assert_int_equal(n.cases, 2);
     assert_int_equal(n.isolations, 1);
 }
@@ -363,7 +363,7 @@ static void test_upkeep__forgets_questions_of_which_no_case_is_left(void **state
             "INSERT INTO cases (id, created, updated, state, tenant, alert_id, source, delivery)"
             " VALUES ($1, $2, $3, $4, 'contoso', $1, 'relay', 1)",
             first + 200 + i, now_of(f) - OLD, now_of(f) - (i == 1 ? OLD : DAY_MS), "done");
-    assert_int_equal(store_forget_cases(f->s, KEEP, 100, &n, &e), ERR_OK);
+    assert_int_equal(store_forget_cases(f->s, now_of(f), KEEP, 100, &n, &e), ERR_OK);
     assert_int_equal(n.cases, 1);
     assert_int_equal(n.questions, 2);
     for (int64_t i = 0; i < 5; i++) {
@@ -392,7 +392,7 @@ static void test_upkeep__forgets_what_the_brakes_count_no_more(void **state)
             "INSERT INTO machines (machine_id, seen, machine_group, tenant) VALUES ($1, $2, $3, $4)",
             i, now_of(f) - days[i] * DAY_MS, 0, "contoso");
     }
-    assert_int_equal(store_forget_cases(f->s, KEEP, 100, &n, &e), ERR_OK);
+    assert_int_equal(store_forget_cases(f->s, now_of(f), KEEP, 100, &n, &e), ERR_OK);
     assert_int_equal(ask(f, "SELECT count(*) FROM detections WHERE $1 = 0", 0), 1);
     assert_int_equal(ask(f, "SELECT count(*) FROM machines WHERE $1 = 0", 0), 3);
 }
@@ -459,32 +459,82 @@ static void test_upkeep__a_clock_far_ahead_at_the_start_forgets_no_case(void **s
     upkeep_stop(u);
 }
 
-/* The same of one that leaps while the server runs, and is set right soon. */
-static void test_upkeep__a_clock_that_leaps_ahead_forgets_no_case(void **state)
+/* One that has settled, and has forgotten what was old: two cases of now are left. */
+static struct upkeep *start_settled(struct shelf *f, const struct upkeep_options *o)
 {
-    struct shelf *f = *state;
-    struct upkeep_options o = {.store = f->s, .limits = {.keep_ms = KEEP}, .settle_ms = 2000};
-    int64_t received, until = look_until(20000);
+    int64_t until = look_until(20000);
     struct upkeep *u;
     struct err e;
 
     put_cases(f, 0, 3, "{}");
     hands_turn(&f->hands, 500 * DAY_MS);
     put_cases(f, 0, 2, "{}");
-    received = now_of(f);
-    assert_int_equal(db_write(f->s->db, fill, &received, &e), ERR_OK);
-    assert_int_equal(upkeep_start(&o, &u, &e), ERR_OK);
+    assert_int_equal(upkeep_start(o, &u, &e), ERR_OK);
     while (ask(f, "SELECT count(*) FROM cases WHERE $1 = 0", 0) > 2) {
-        upkeep_use(u, &o.limits); /* looks at once */
+        upkeep_use(u, &o->limits); /* looks at once */
         look_again(until, "the old ones are kept");
     }
-    assert_int_equal(wait_cases(f, 2), 2);
+    return u;
+}
+
+/* The same of one that leaps while the server runs, and is set right soon. */
+static void test_upkeep__a_clock_that_leaps_ahead_forgets_no_case(void **state)
+{
+    struct shelf *f = *state;
+    struct upkeep_options o = {.store = f->s, .limits = {.keep_ms = KEEP}, .settle_ms = 2000};
+    struct upkeep *u = start_settled(f, &o);
+    int64_t received = now_of(f), until = look_until(20000);
+    struct err e;
+
+    assert_int_equal(db_write(f->s->db, fill, &received, &e), ERR_OK);
     hands_turn(&f->hands, 500 * DAY_MS);
     for (int more = 0; more < 20; more += deliveries(f->s) == 0) {
         upkeep_use(u, &o.limits);
         look_again(until, "the deliveries are kept");
     }
     hands_turn(&f->hands, -500 * DAY_MS);
+    upkeep_stop(u);
+    assert_int_equal(wait_cases(f, 2), 2);
+}
+
+struct leap {
+    struct hands *hands;
+    _Atomic enum { NOT_YET, NEXT, AHEAD, OVER } at;
+};
+
+static bool leap_in_a_look(void *arg, bool full, int64_t used, int64_t max)
+{
+    struct leap *l = arg;
+
+    (void)full, (void)used, (void)max;
+    if (l->at == NEXT) {
+        hands_turn(l->hands, 500 * DAY_MS);
+        l->at = AHEAD;
+    } else if (l->at == AHEAD) {
+        hands_turn(l->hands, -500 * DAY_MS);
+        l->at = OVER;
+    }
+    return false; /* it tells so with each look */
+}
+
+/* And of one that leaps in the midst of a look. */
+static void test_upkeep__what_is_forgotten_goes_by_the_time_that_was_looked_at(void **state)
+{
+    struct shelf *f = *state;
+    struct leap l = {.hands = &f->hands, .at = NOT_YET};
+    struct upkeep_options o = {.store = f->s,
+                               .limits = {.keep_ms = KEEP},
+                               .settle_ms = 2000,
+                               .filled = leap_in_a_look,
+                               .engine = &l};
+    struct upkeep *u = start_settled(f, &o);
+    int64_t until = look_until(20000);
+
+    l.at = NEXT;
+    while (l.at != OVER) {
+        upkeep_use(u, &o.limits);
+        look_again(until, "no look");
+    }
     upkeep_stop(u);
     assert_int_equal(wait_cases(f, 2), 2);
 }
@@ -516,7 +566,7 @@ static void test_upkeep__what_was_freed_is_used_again(void **state)
     full = used(f);
     assert_true(full > empty + 200 * 20000);
     hands_turn(&f->hands, OLD);
-    assert_int_equal(store_forget_cases(f->s, KEEP, 200, &n, &e), ERR_OK);
+    assert_int_equal(store_forget_cases(f->s, now_of(f), KEEP, 200, &n, &e), ERR_OK);
     assert_int_equal(n.cases, 200);
     assert_true(used(f) < empty + 100000);
     put_cases(f, 1000, 190, facts);
@@ -600,6 +650,7 @@ int main(void)
         T(test_upkeep__forgets_cases_that_were_over_long_ago),
         T(test_upkeep__a_clock_far_ahead_at_the_start_forgets_no_case),
         T(test_upkeep__a_clock_that_leaps_ahead_forgets_no_case),
+        T(test_upkeep__what_is_forgotten_goes_by_the_time_that_was_looked_at),
         T(test_upkeep__keeps_the_cases_of_a_machine_that_is_looked_out_for),
         T(test_upkeep__forgets_questions_of_which_no_case_is_left),
         T(test_upkeep__forgets_what_the_brakes_count_no_more),

@@ -35,13 +35,17 @@ role_id_of() { # APPLICATION_ID: the id of the role, or nothing
     az ad app show --id "$1" --query "appRoles[?value=='$role'].id | [0]" -o tsv
 }
 
-grant() { # OBJECT_ID
+need_door() { # sets door and role_id
     door=$(find_door) role_id=
     [ -z "$door" ] || role_id=$(role_id_of "$door")
     if [ -z "$role_id" ]; then
         echo "there is no door with the role $role yet: sh app-registration.sh door" >&2
         exit 1
     fi
+}
+
+grant() { # OBJECT_ID
+    need_door
     az rest --method POST --url "$graph/servicePrincipals/$1/appRoleAssignments" \
         --headers Content-Type=application/json \
         --body "{\"principalId\":\"$1\",\"resourceId\":\"$(principal_of "$door")\",\"appRoleId\":\"$role_id\"}" >/dev/null
@@ -51,8 +55,9 @@ grant() { # OBJECT_ID
 case ${1:-} in
 door)
     door=$(find_door) made=
-    if [ -z "$door" ]; then
-        door=$(az ad app create --display-name cordon --sign-in-audience AzureADMyOrg --query appId -o tsv)
+    if [ -z "$door" ]; then # `az ad app create` would take the application that has the name already, cordon's own for one
+        door=$(az rest --method POST --url "$graph/applications" --headers Content-Type=application/json \
+            --body '{"displayName":"cordon door","signInAudience":"AzureADMyOrg"}' --query appId -o tsv)
         made=$door
         trap 'az ad app delete --id "$made"' EXIT # what was not finished is not found again by the next run
     fi
@@ -81,6 +86,13 @@ door)
     ;;
 client)
     name=${2:?NAME}
+    need_door
+    taken=$(az ad app list --filter "displayName eq '$name'" --query '[0].appId' -o tsv)
+    if [ -n "$taken" ]; then
+        echo "there is an application called $name already, and its secrets are for something else: choose another name." >&2
+        echo "One that is the sender's is let in by the id of its service principal: sh app-registration.sh grant OBJECT_ID" >&2
+        exit 1
+    fi
     client=$(az ad app create --display-name "$name" --sign-in-audience AzureADMyOrg --query appId -o tsv)
     (umask 077; az ad app credential reset --id "$client" --append --query password -o tsv >"$name.secret")
     echo "Client ID $client, its secret is in $name.secret"

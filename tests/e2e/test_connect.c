@@ -415,7 +415,8 @@ static void test_connect__a_sender_may_wait_for_the_outcome(void **state)
     free(dir);
 }
 
-/* An `az` that answers as the real one does and remembers what it was asked. */
+/* An `az` that answers as the real one does and remembers what it was asked. An application called cordon is there: it is the one
+ * by which cordon reads Defender and isolates. As the real one, it makes no second one of a name, but takes the one there is. */
 static const char fake_az[] =
     "#!/bin/sh\n"
     "cd \"$(dirname \"$0\")\" || exit 1\n"
@@ -424,7 +425,11 @@ static const char fake_az[] =
     "case \"$*\" in\n"
     "'account show '*) cat tenant ;;\n"
     "'ad app list --identifier-uri " API " '*) [ ! -e door ] || echo D-APP ;;\n"
-    "'ad app create --display-name cordon --sign-in-audience AzureADMyOrg '*) touch door; echo D-APP ;;\n"
+    "'ad app create --display-name cordon --sign-in-audience AzureADMyOrg '*) echo C-APP ;;\n"
+    "'ad app delete --id C-APP') rm own ;;\n"
+    "'rest --method POST --url '*'/applications --headers '*'\"displayName\":\"cordon door\"'*) touch door; echo D-APP ;;\n"
+    "\"ad app list --filter displayName eq 'cordon' \"*) echo C-APP ;;\n"
+    "\"ad app list --filter displayName eq 'a-flow' \"*) ;;\n"
     "'ad app create --display-name a-flow '*) echo F-APP ;;\n"
     "'ad app update --id D-APP --identifier-uris " API "')\n"
     "    [ -e role ] && grep -q '\"requestedAccessTokenVersion\":2' patch.json && [ ! -e refuse ] ||\n"
@@ -465,6 +470,7 @@ static void test_connect__the_registration_asks_for_one_role_and_grants_it(void 
     assert_int_equal(mkdir(az, 0700), 0);
     free(house_write_file(t->h, "az/az", fake_az));
     free(house_write_file(t->h, "az/tenant", "another\n"));
+    free(house_write_file(t->h, "az/own", ""));
     (void)snprintf(az, sizeof az, "%s/az/az", t->dir);
     assert_int_equal(chmod(az, 0700), 0);
     (void)snprintf(az, sizeof az, "%s/az", t->dir);
@@ -522,6 +528,12 @@ static void test_connect__the_registration_asks_for_one_role_and_grants_it(void 
         assert_string_equal(json_get_string(grant, "resourceId"), "D-SP");
         assert_string_equal(json_get_string(grant, "appRoleId"), "R-ID");
     }
+    registration(t, &ran, dir, "client cordon"); /* whose secret may isolate */
+    assert_int_equal(ran.code, 1);
+    assert_non_null(strstr(ran.err, "called cordon already"));
+    ran_clear(&ran);
+    (void)snprintf(path, sizeof path, "%s/cordon.secret", az);
+    assert_int_equal(access(path, F_OK), -1);
     registration(t, &ran, dir, "client a-flow");
     if (ran.code != 0)
         fail_msg("client: %s%s", ran.out, ran.err);
@@ -544,6 +556,8 @@ static void test_connect__the_registration_asks_for_one_role_and_grants_it(void 
     assert_non_null(strstr(log, "rest --method PATCH "));
     assert_null(strstr(strstr(log, "rest --method PATCH ") + 1, "rest --method PATCH "));
     free(log);
+    (void)snprintf(path, sizeof path, "%s/own", az); /* nothing was done to it */
+    assert_int_equal(access(path, F_OK), 0);
     free(dir);
 }
 

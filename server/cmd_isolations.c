@@ -95,9 +95,9 @@ static void say_near(const char *config, const char *word)
     }
 }
 
-/* The newest isolation of a machine that is not isolated now; *ret_id NULL: it has none. Heap. Whoever reads of it is to be told
- * so, and gives no order about it. */
-static int find_past(const char *config, const char *word, char **ret_id)
+/* The newest isolation of a machine that is not isolated now; *ret_id NULL: it has none. Heap. Whoever reads of it is told so;
+ * whoever gives an order is told why there is nothing to be ordered, and that has failed. */
+static int find_past(const char *config, const char *word, bool ordered, char **ret_id)
 {
     AUTO(buf_clear) struct buf path = BUF_INIT(CLI_PATH_MAX);
     AUTO(json_freep) struct json *answer = NULL;
@@ -112,11 +112,19 @@ static int find_past(const char *config, const char *word, char **ret_id)
     id = json_get_string(last, "id");
     *ret_id = id ? strdup(id) : NULL;
     if (*ret_id && json_is_true(json_get(last, "unknown"))) /* it may have been carried out */
-        cli_error("nobody knows whether '%.60s' is isolated: this is its last isolation", word);
+        cli_error("nobody knows whether '%.60s' is isolated: %s", word,
+                  ordered
+                      ? "Defender has not said what came of its last isolation. See there, in the "
+                        "portal, and release it there if it is"
+                      : "this is its last isolation");
     else if (*ret_id)
-        cli_error("'%.60s' is not isolated now, as far as cordon knows: this is its last isolation",
-                  word);
-    return CLI_GO_ON;
+        cli_error("'%.60s' is not isolated now, as far as cordon knows: %s", word,
+                  ordered ? "`cordon isolations show` has its last isolation"
+                          : "this is its last isolation");
+    if (!*ret_id || !ordered)
+        return CLI_GO_ON;
+    say_near(config, word);
+    return CLI_FAILED;
 }
 
 /* The isolation that the word means: the open one of a machine (name or id), one by its own id or, to be shown, the last one
@@ -146,8 +154,8 @@ static int find_isolation(const struct cli_command *command, const char *config,
         return CLI_FAILED;
     }
     *ret_named = json_count(list) == 1;
-    if (!*ret_named && past && id_parse(word, &unused, NULL)) {
-        if (find_past(config, word, ret_id) != CLI_GO_ON)
+    if (!*ret_named && id_parse(word, &unused, NULL)) {
+        if (find_past(config, word, !past, ret_id) != CLI_GO_ON)
             return CLI_FAILED;
         if (*ret_id)
             return CLI_GO_ON;

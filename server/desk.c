@@ -236,6 +236,11 @@ static enum err_code load_isolated(struct db_tx *tx, struct order *q, struct err
                        "the machine is not isolated yet, its isolation is %s: cancel the action in "
                        "the Defender portal, or wait until it is confirmed",
                        isolation_state_name(q->i.state));
+    if (isolation_is_unknown(&q->i))
+        return err_set(
+            e, ERR_CONFLICT,
+            "nobody knows whether the machine is isolated: Defender has not said what came "
+            "of it. See there, in the portal, and release it there if it is");
     if (q->i.state != ISOLATION_ISOLATED)
         return err_set(e, ERR_CONFLICT, "the machine is not isolated, its isolation is %s",
                        isolation_state_name(q->i.state));

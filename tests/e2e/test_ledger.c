@@ -157,7 +157,7 @@ static void test_ledger__the_release_is_asked_for_once(void **state)
     assert_int_equal(json_count(json_get(calls, "calls")), 1);
     assert_non_null(strstr(body, "\"Comment\":\"cordon: release ordered"));
     assert_non_null(strstr(body, "all clear"));
-    assert_says(h, 1, "no machine called", WORDS("release", NAME, "--why", "again"));
+    assert_says(h, 1, "is not isolated now", WORDS("release", NAME, "--why", "again"));
     house_stop(h);
 }
 

@@ -193,6 +193,18 @@ static int ask(struct desk *d, const char *method, const char *path, const char 
     return f->status;
 }
 
+/* An order. */
+static int give(struct desk *d, const char *path, const char *body, struct fetched *f)
+{
+    static const char *const headers[] = {"Content-Type: application/json", NULL};
+    char url[3000];
+
+    (void)snprintf(url, sizeof url, "%s%s", d->base, path);
+    if (!fetch(f, "POST", url, headers, body, strlen(body), WAIT_MS))
+        fail_msg("POST %s: %s", path, f->why);
+    return f->status;
+}
+
 /* A document in the test's arena is not needed: the caller frees it. */
 static struct json *get(struct desk *d, const char *path, int status)
 {
@@ -1286,6 +1298,7 @@ static void test_admin__the_console_calls_no_machine_free_of_which_nobody_knows(
 {
     static const char *const paths[] = {"/isolations", "/isolations/", "/cases", "/cases/"};
     char id[ID_TEXT_SIZE], of[ID_TEXT_SIZE], path[80];
+    struct fetched order;
     struct desk *d;
     int64_t c;
 
@@ -1310,6 +1323,13 @@ static void test_admin__the_console_calls_no_machine_free_of_which_nobody_knows(
         }
         run(d, "UPDATE isolations SET posted = 1");
     }
+    /* nor is it said to whoever wants it released */
+    (void)snprintf(path, sizeof path, "/api/isolations/%s/release", id_format(4711, id));
+    (void)give(d, path, "{\"why\":\"clean\"}", &order);
+    assert_problem(&order, 409);
+    assert_null(strstr(order.body, "is not isolated"));
+    assert_non_null(strstr(order.body, "nobody knows whether the machine is isolated"));
+    fetched_clear(&order);
     close_desk(d);
 }
 

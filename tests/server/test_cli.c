@@ -957,7 +957,7 @@ static void test_cli__the_last_isolation_of_a_machine_is_shown(void **state)
     assert_says(f->ran.out, "released\n");
     assert_says(f->ran.err, "'ws-1' is not isolated now");
     assert_int_equal(cordon(f, "isolations", "release", "ws-1", "--why", "x", NULL), 1);
-    assert_says(f->ran.err, "there is no machine called 'ws-1' that is isolated");
+    assert_says(f->ran.err, "'ws-1' is not isolated now");
 
     /* what was given up may have been carried out: nobody is told that the machine is free */
     peer_forget(p);
@@ -976,6 +976,12 @@ static void test_cli__the_last_isolation_of_a_machine_is_shown(void **state)
     assert_int_equal(cordon(f, "isolations", "show", "ws-2", NULL), 0);
     assert_null(strstr(f->ran.err, "is not isolated"));
     assert_says(f->ran.err, "nobody knows whether 'ws-2' is isolated");
+    assert_int_equal(cordon(f, "isolations", "release", "ws-2", "--why", "x", NULL), 1);
+    assert_null(strstr(f->ran.err, "is not isolated"));
+    assert_null(strstr(f->ran.err, "there is no machine"));
+    assert_says(f->ran.err, "nobody knows whether 'ws-2' is isolated: ");
+    assert_says(f->ran.err, "release it there");
+    assert_null(strstr(peer_request(p, peer_count(p) - 1)->target, "/release"));
     peer_free(p);
 }
 

@@ -48,7 +48,8 @@ static void write_case(struct json_out *o, const struct case_record *c,
     json_out_id(o, "id", c->id);
     json_out_string(o, "tenant", c->tenant);
     json_out_string(o, "alert_id", c->alert_id);
-    json_out_string(o, "machine_id", c->machine_id ? c->machine_id : c->pushed_machine_id);
+    json_out_string(o, "machine_id", c->machine_id); /* the alert's own; null: it was not read */
+    json_out_string(o, "pushed_machine_id", c->pushed_machine_id); /* as a sender says */
     write_names(o, c->facts, c->machine_id);
     json_out_string(o, "state", case_state_name(c->state));
     json_out_string(o, "rule", c->rule);

@@ -21,14 +21,18 @@ static const char *const titles[] = {"CASE",    "STATE", "TOLD",    "TENANT", "A
 
 static void row(struct arena *a, const struct json *c, const char **cells)
 {
-    const char *name = json_get_string(c, "machine_name");
+    const char *name = json_get_string(c, "machine_name"), *id = json_get_string(c, "machine_id");
+    const char *pushed = json_get_string(c, "pushed_machine_id");
 
     cells[0] = json_get_string(c, "id");
     cells[1] = json_get_string(c, "state");
     cells[2] = json_get_string(c, "told");
     cells[3] = json_get_string(c, "tenant");
     cells[4] = json_get_string(c, "alert_id");
-    cells[5] = name && *name ? name : json_get_string(c, "machine_id");
+    cells[5] = name && *name ? name
+               : id          ? id
+               : pushed      ? arena_fmt(a, "%s, says the sender", pushed)
+                             : NULL;
     cells[6] = json_get_string(c, "rule");
     cells[7] = cli_time(a, json_get_string(c, "updated"));
 }

@@ -80,6 +80,7 @@ static void facts_part(struct console_page *p, const struct json *c)
     frame_link_pair(p, "At Defender", portal ? portal : "",
                     portal ? "The alert in Defender's portal" : NULL);
     html_pair(&p->out, "Machine id", json_get_string(c, "machine_id"));
+    html_pair(&p->out, "Machine id, as a sender says", frame_pushed_machine(c));
     html_pair(&p->out, "Pushed by", json_get_string(c, "source"));
     frame_time_pair(p, "Came", frame_moment(c, "created"));
     frame_time_pair(p, "Updated", frame_moment(c, "updated"));

@@ -235,6 +235,13 @@ const char *frame_machine(const struct json *of)
     return name && *name ? name : json_get_string(of, "machine_id");
 }
 
+const char *frame_pushed_machine(const struct json *of)
+{
+    const char *pushed = json_get_string(of, "pushed_machine_id");
+
+    return pushed && !frame_is(pushed, frame_text(of, "machine_id")) ? pushed : NULL;
+}
+
 const char *frame_tenant(const struct console_page *p, const struct json *of)
 {
     const char *tenant = frame_text(of, "tenant");
@@ -268,6 +275,8 @@ void frame_machine_cell(struct console_page *p, struct html_table *t, const stru
 {
     const char *machine = frame_machine(of), *tenant = frame_tenant(p, of);
 
+    if (!machine && frame_pushed_machine(of))
+        machine = arena_fmt(p->arena, "%s, says the sender", frame_pushed_machine(of));
     html_cell_begin(t);
     html_text(t->out, machine && *machine ? machine : "\xe2\x80\x93");
     if (tenant) {

@@ -55,6 +55,8 @@ void frame_isolation_badge(struct console_page *p, const struct json *isolation)
 /** What people call an alert, and a machine; the latter NULL when nothing is known of it. */
 const char *frame_alert(struct console_page *p, const struct json *c);
 const char *frame_machine(const struct json *of);
+/** The machine that a sender named, unless it is the alert's own; NULL: none. */
+const char *frame_pushed_machine(const struct json *of);
 /** Whose machine or alert it is; NULL: there is one tenant, and it is that one's. */
 const char *frame_tenant(const struct console_page *p, const struct json *of);
 

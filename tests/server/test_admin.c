@@ -933,7 +933,9 @@ static void test_admin__a_case_is_found_by_the_id_of_its_alert(void **state)
 
 static void test_admin__a_case_that_has_just_come_is_told_with_nulls(void **state)
 {
-    static const char *const nulls[] = {"rule", "why", "told", "verdict", "facts", "isolation"};
+    static const char *const nulls[] = {"rule",    "why",   "told",      "machine_id",
+                                        "verdict", "facts", "isolation", "machine_name"};
+    struct fetched page;
     struct desk *d;
     char text[ID_TEXT_SIZE], path[60];
 
@@ -943,12 +945,21 @@ static void test_admin__a_case_that_has_just_come_is_told_with_nulls(void **stat
                    id_format(push(d, "contoso", "da1_-1"), text));
     AUTO(json_freep) struct json *c = get(d, path, 200);
     assert_string_equal(json_get_string(c, "state"), "received");
-    assert_string_equal(json_get_string(c, "machine_id"), MACHINE); /* as the sender said */
+    assert_string_equal(json_get_string(c, "pushed_machine_id"), MACHINE); /* as the sender said */
     for (size_t i = 0; i < COUNT(nulls); i++)
         assert_int_equal(json_type(json_get(c, nulls[i])), JSON_NULL);
     assert_int_equal(json_type(json_get(c, "steps")), JSON_ARRAY);
     assert_int_equal(json_count(json_get(c, "steps")), 0);
     assert_int_equal(json_count(json_get(c, "notices")), 0);
+    for (int detail = 0; detail < 2;
+         detail++) { /* nobody takes what the sender says for Defender's word */
+        assert_int_equal(ask(d, "GET", detail ? path + strlen("/api") : "/cases", NULL, &page),
+                         200);
+        assert_non_null(strstr(page.body, detail ? "<dt>Machine id, as a sender says</dt>"
+                                                 : MACHINE ", says the sender"));
+        assert_null(strstr(page.body, "<dt>Machine id</dt>"));
+        fetched_clear(&page);
+    }
     close_desk(d);
 }
 

@@ -214,15 +214,29 @@ static unsigned isolations(struct page *p)
     return status_of(code);
 }
 
+/* The cases of one that has many, by the page; `usual` at once where nobody says how many. */
+static enum err_code paging_of_one(struct page *p, size_t usual, size_t *ret_limit,
+                                   int64_t *ret_after)
+{
+    enum err_code code = paging(p, ret_limit, ret_after);
+
+    if (!http_query_param(p->r, "limit"))
+        *ret_limit = usual;
+    return code;
+}
+
 static unsigned one_isolation(struct page *p)
 {
-    int64_t id;
+    int64_t id, after = 0;
+    size_t limit = 0;
     enum err_code code = id_parse(p->id, &id, &p->e);
 
     if (code)
         code = err_set(&p->e, ERR_NOT_FOUND, "there is no isolation with this id");
     else
-        code = api_isolation(p->a->o.engine->store, id, &p->out, &p->e);
+        code = paging_of_one(p, API_LIMIT_MAX, &limit, &after);
+    if (!code)
+        code = api_isolation(p->a->o.engine->store, id, after, limit, &p->out, &p->e);
     return status_of(code);
 }
 
@@ -244,13 +258,16 @@ static unsigned questions(struct page *p)
 
 static unsigned one_question(struct page *p)
 {
-    int64_t id;
+    int64_t id, after = 0;
+    size_t limit = 0;
     enum err_code code = id_parse(p->id, &id, &p->e);
 
     if (code)
         code = err_set(&p->e, ERR_NOT_FOUND, "there is no question with this id");
     else
-        code = api_question(p->a->o.engine->store, id, &p->out, &p->e);
+        code = paging_of_one(p, API_QUESTION_CASES, &limit, &after);
+    if (!code)
+        code = api_question(p->a->o.engine->store, id, after, limit, &p->out, &p->e);
     return status_of(code);
 }
 
@@ -481,12 +498,12 @@ static const struct admin_route {
     {"/api/hunts/*", 0, one_hunt, NULL, NULL},
     {"/api/hunts/*/run", ORDER, run_hunt, NAMES("dry"), NAMES("by")},
     {"/api/isolations", 0, isolations, NAMES("open", "machine", PAGING), NULL},
-    {"/api/isolations/*", 0, one_isolation, NULL, NULL},
+    {"/api/isolations/*", 0, one_isolation, NAMES(PAGING), NULL},
     {"/api/isolations/*/release", ORDER, release_isolation, NULL, NAMES("why", "by", "machine")},
     {"/api/isolations/*/extend", ORDER, extend_isolation, NULL,
      NAMES("for", "why", "by", "machine")},
     {"/api/questions", 0, questions, NAMES("state", PAGING), NULL},
-    {"/api/questions/*", 0, one_question, NULL, NULL},
+    {"/api/questions/*", 0, one_question, NAMES(PAGING), NULL},
     {"/api/questions/*/approve", ORDER, approve, NULL, NAMES("why", "by")},
     {"/api/questions/*/refuse", ORDER, refuse, NULL, NAMES("why", "by")},
     {"/api/sources", 0, sources, NULL, NULL},

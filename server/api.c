@@ -154,6 +154,8 @@ struct question_reading {
     struct arena *arena;
     struct json_out *o;
     const struct question_record *q;
+    int64_t after_id; /* the cases above, so many at most */
+    size_t limit;
 };
 
 static void write_answers(struct json_out *o, const struct answer_record *list, size_t n)
@@ -201,8 +203,9 @@ static enum err_code write_question(struct db_tx *tx, void *arg, struct err *e)
     struct answer_record *answers;
     size_t n_cases = 0, n_answers = 0;
     int64_t total = 0, machines = 0;
+    bool more;
     enum err_code code =
-        question_cases(tx, r->arena, q->id, 0, API_QUESTION_CASES, &cases, &n_cases, e);
+        question_cases(tx, r->arena, q->id, r->after_id, r->limit + 1, &cases, &n_cases, e);
 
     if (!code)
         code = question_count_cases(tx, q->id, &total, e);
@@ -212,6 +215,7 @@ static enum err_code write_question(struct db_tx *tx, void *arg, struct err *e)
         code = answer_list(tx, r->arena, q->id, &answers, &n_answers, e);
     if (code)
         return code;
+    more = api_cut(&n_cases, r->limit);
     begin_question(o, q);
     json_out_int(o, "count", total);
     json_out_int(o, "machines", machines); /* several cases may be of one */
@@ -227,6 +231,7 @@ static enum err_code write_question(struct db_tx *tx, void *arg, struct err *e)
         json_out_object_end(o);
     }
     json_out_array_end(o);
+    json_out_id(o, "next", more ? cases[n_cases - 1].case_id : 0);
     write_answers(o, answers, n_answers);
     end_question(o, q);
     return ERR_OK;
@@ -426,15 +431,17 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
     return written(out, e);
 }
 
-enum err_code api_isolation(struct store *s, int64_t id, struct buf *out, struct err *e)
+enum err_code api_isolation(struct store *s, int64_t id, int64_t after_id, size_t limit,
+                            struct buf *out, struct err *e)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
-    const struct case_filter of = {.isolation = id, .limit = API_LIMIT_MAX};
+    const struct case_filter of = {.isolation = id, .after_id = after_id, .limit = limit + 1};
     struct json_out o = JSON_OUT(out);
     struct isolation_record isolation;
     struct case_record *cases;
     int64_t all = 0;
     size_t n = 0;
+    bool more;
     enum err_code code = arena ? store_isolation_load(s, arena, id, &isolation, e)
                                : err_set(e, ERR_NOMEM, "isolation");
 
@@ -444,6 +451,7 @@ enum err_code api_isolation(struct store *s, int64_t id, struct buf *out, struct
         code = store_case_count_shared(s, id, &all, e);
     if (code)
         return code;
+    more = api_cut(&n, limit);
     begin_isolation(&o, NULL, &isolation);
     json_out_int(&o, "count", all);
     json_out_array(&o, "cases");
@@ -456,6 +464,7 @@ enum err_code api_isolation(struct store *s, int64_t id, struct buf *out, struct
         json_out_object_end(&o);
     }
     json_out_array_end(&o);
+    json_out_id(&o, "next", more ? cases[n - 1].id : 0);
     json_out_object_end(&o);
     return written(out, e);
 }
@@ -505,7 +514,8 @@ enum err_code api_questions(struct store *s, enum question_state state, int64_t 
     json_out_object(&o, NULL);
     json_out_array(&o, "questions");
     for (size_t i = 0; i < n && !code; i++) {
-        struct question_reading r = {.arena = arena, .o = &o, .q = &list[i]};
+        struct question_reading r = {
+            .arena = arena, .o = &o, .q = &list[i], .limit = API_QUESTION_CASES};
 
         code = db_read(s->db, write_question, &r, e);
     }
@@ -531,11 +541,13 @@ static enum err_code load_question(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : write_question(tx, &l->r, e);
 }
 
-enum err_code api_question(struct store *s, int64_t id, struct buf *out, struct err *e)
+enum err_code api_question(struct store *s, int64_t id, int64_t after_id, size_t limit,
+                           struct buf *out, struct err *e)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
     struct json_out o = JSON_OUT(out);
-    struct question_loading l = {.r = {.arena = arena, .o = &o}, .id = id};
+    struct question_loading l = {
+        .r = {.arena = arena, .o = &o, .after_id = after_id, .limit = limit}, .id = id};
     enum err_code code;
 
     l.r.q = &l.q;

@@ -12,7 +12,7 @@
 
 #define API_LIMIT_DEFAULT  50
 #define API_LIMIT_MAX      500
-#define API_QUESTION_CASES 1000 /* of one question, by name */
+#define API_QUESTION_CASES 1000 /* of one question, by name, where nobody says how many */
 #define API_MACHINES_NAMED 3    /* in words */
 
 /** A list was read with one row more than limit: is it there? *n: how many of the rows are the page's. */
@@ -51,8 +51,10 @@ struct api_story {
 /** "timeline":[{"at","what"}…], oldest first: sentences for people, which quote names and titles as they were sent. */
 void api_timeline(struct json_out *o, struct arena *a, const struct api_story *s);
 
-/** One isolation with the cases that it is for. ERR_NOT_FOUND. */
-enum err_code api_isolation(struct store *s, int64_t id, struct buf *out, struct err *e);
+/** One isolation with the cases that it is for, oldest first: so many at most, with ids above after_id; "next" as api_cases.
+ *  ERR_NOT_FOUND. */
+enum err_code api_isolation(struct store *s, int64_t id, int64_t after_id, size_t limit,
+                            struct buf *out, struct err *e);
 /** {"isolations":[…],"next":…}. */
 enum err_code api_isolations(struct store *s, const struct isolation_filter *f, struct buf *out,
                              struct err *e);
@@ -61,8 +63,9 @@ enum err_code api_isolations(struct store *s, const struct isolation_filter *f, 
 enum err_code api_questions(struct store *s, enum question_state state, int64_t before_id,
                             size_t limit, struct buf *out, struct err *e);
 
-/** One of them. ERR_NOT_FOUND. */
-enum err_code api_question(struct store *s, int64_t id, struct buf *out, struct err *e);
+/** One of them; its cases as those of api_isolation. ERR_NOT_FOUND. */
+enum err_code api_question(struct store *s, int64_t id, int64_t after_id, size_t limit,
+                           struct buf *out, struct err *e);
 /** The machines of such a document for people, each once however many cases are of it: "ws-1, ws-2, ws-3 and 287 more". Lives
  *  in a; NULL: out of memory. */
 const char *api_question_machines(const struct json *q, struct arena *a);

@@ -39,6 +39,7 @@ static const struct cli_kind isolation = {.name = "isolation",
                                           .list = "isolations",
                                           .open = "?open=1",
                                           .titles = titles,
+                                          .paged = "cases",
                                           .row = row};
 
 static const struct cli_option list_options[] = {

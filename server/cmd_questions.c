@@ -21,6 +21,7 @@ static const struct cli_kind question = {.name = "question",
                                          .list = "questions",
                                          .open = "?state=open",
                                          .titles = titles,
+                                         .paged = "cases",
                                          .row = row};
 
 static const struct cli_option list_options[] = {

@@ -459,12 +459,11 @@ void console_isolation(struct console_page *p)
     AUTO(buf_clear) struct buf text = BUF_INIT(FRAME_DOCUMENT_MAX);
     AUTO(json_freep) struct json *i = NULL;
     struct html_table t;
-    size_t shown = 0;
     int64_t id, all;
 
     if (!path_id(p, "isolation", &id))
         return;
-    i = frame_taken(p, &text, api_isolation(p->g->store, id, &text, &p->e));
+    i = frame_taken(p, &text, api_isolation(p->g->store, id, 0, CASES_SHOWN, &text, &p->e));
     if (failed(p, i))
         return;
     all = frame_number(i, "count");
@@ -483,8 +482,6 @@ void console_isolation(struct console_page *p)
                 : "Oldest first",
             columns);
         JSON_EACH (c, json_get(i, "cases")) {
-            if (shown++ == CASES_SHOWN)
-                break;
             html_row_begin(&t);
             frame_link_cell(&t, arena_fmt(p->arena, "/cases/%s", frame_text(c, "id")),
                             frame_text(c, "id"), NULL);
@@ -508,7 +505,7 @@ static void waiting_part(struct console_page *p, const struct json *q)
 {
     static const char *const columns[] = {"Machine", "Alert", "Case", "Action", NULL};
     struct html_table t;
-    int64_t shown = 0, all = frame_number(q, "count");
+    int64_t all = frame_number(q, "count");
 
     frame_part_begin(p, "cases", "What waits for the answer");
     if (!frame_none(p, json_get(q, "cases"), "Nothing any more.")) {
@@ -518,8 +515,6 @@ static void waiting_part(struct console_page *p, const struct json *q)
                              : "Oldest first",
                          columns);
         JSON_EACH (c, json_get(q, "cases")) {
-            if (shown++ == CASES_SHOWN)
-                break;
             html_row_begin(&t);
             frame_machine_cell(p, &t, c);
             html_cell(&t, json_get_string(c, "alert_id"));
@@ -591,7 +586,7 @@ void console_question(struct console_page *p)
 
     if (!path_id(p, "question", &id))
         return;
-    q = frame_taken(p, &text, api_question(p->g->store, id, &text, &p->e));
+    q = frame_taken(p, &text, api_question(p->g->store, id, 0, CASES_SHOWN, &text, &p->e));
     if (failed(p, q))
         return;
     state = frame_text(q, "state");

@@ -948,10 +948,10 @@ static void test_cli__the_last_isolation_of_a_machine_is_shown(void **state)
                                          .status = 200,
                                          .body = "{\"isolations\":[{\"id\":\"0000000000077\"}],"
                                                  "\"next\":null}"});
-    peer_script(p,
-                &(struct peer_answer){.target = "/api/isolations/0000000000077",
-                                      .status = 200,
-                                      .body = "{\"id\":\"0000000000077\",\"state\":\"released\"}"});
+    peer_script(p, &(struct peer_answer){.target = "/api/isolations/0000000000077",
+                                         .status = 200,
+                                         .body = "{\"id\":\"0000000000077\",\"state\":\"released\","
+                                                 "\"cases\":[]}"});
     peer_script(p, &(struct peer_answer){.status = 404, .body = "{\"title\":\"Not Found\"}"});
     assert_int_equal(cordon(f, "isolations", "show", "ws-1", NULL), 0);
     assert_says(f->ran.out, "released\n");
@@ -964,10 +964,10 @@ static void test_cli__the_last_isolation_of_a_machine_is_shown(void **state)
     peer_script(p, &(struct peer_answer){.target = "/api/isolations?open=1",
                                          .status = 200,
                                          .body = "{\"isolations\":[],\"next\":null}"});
-    peer_script(p,
-                &(struct peer_answer){.target = "/api/isolations/0000000000077",
-                                      .status = 200,
-                                      .body = "{\"id\":\"0000000000077\",\"state\":\"failed\"}"});
+    peer_script(p, &(struct peer_answer){.target = "/api/isolations/0000000000077",
+                                         .status = 200,
+                                         .body = "{\"id\":\"0000000000077\",\"state\":\"failed\","
+                                                 "\"cases\":[]}"});
     peer_script(p, &(struct peer_answer){.target = "/api/isolations?machine=ws-2&limit=1",
                                          .status = 200,
                                          .body = "{\"isolations\":[{\"id\":\"0000000000077\","
@@ -1398,6 +1398,47 @@ static void test_cli__a_question_is_shown_whole(void **state)
     peer_free(p);
 }
 
+/* A yes lets go all of them: whoever gives it can read them all, however many there are. */
+static void test_cli__what_one_is_about_is_shown_to_its_end(void **state)
+{
+    static const struct {
+        const char *path, *command;
+    } rows[] = {{"/api/questions/0000000000077", "questions"},
+                {"/api/isolations/0000000000077", "isolations"}};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct peer *p = peer_new(NULL);
+        char more[80], last[90];
+
+        (void)snprintf(more, sizeof more, "%s?limit=100", rows[i].path);
+        (void)snprintf(last, sizeof last, "%s&cursor=c1", more);
+        put_admin(f, p);
+        peer_script(
+            p,
+            &(struct peer_answer){
+                .target = last,
+                .status = 200,
+                .body = "{\"id\":\"0000000000077\",\"count\":2,\"cases\":[{\"alert_id\":\"da2\"}],"
+                        "\"next\":null,\"answers\":[]}"});
+        peer_script(
+            p,
+            &(struct peer_answer){
+                .target = rows[i].path,
+                .status = 200,
+                .body = "{\"id\":\"0000000000077\",\"count\":2,\"cases\":[{\"alert_id\":\"da1\"}],"
+                        "\"next\":\"c1\",\"answers\":[]}"});
+        peer_script(p, &(struct peer_answer){.target = "/api/isolations?",
+                                             .status = 200,
+                                             .body = "{\"isolations\":[],\"next\":null}"});
+        assert_int_equal(cordon(f, rows[i].command, "show", "0000000000077", NULL), 0);
+        assert_says(f->ran.out, "- alert_id: da1\n");
+        assert_says(f->ran.out, "- alert_id: da2\n");
+        assert_null(strstr(f->ran.out, "next"));
+        peer_free(p);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_cli__##name, setup, teardown)
 
 int main(void)
@@ -1416,6 +1457,7 @@ int main(void)
         TEST(who_is_not_ready_says_in_json_why),
         TEST(a_case_ends_with_what_happened_when),
         TEST(a_question_is_shown_whole),
+        TEST(what_one_is_about_is_shown_to_its_end),
         TEST(fields_lists_the_vocabulary),
         TEST(metrics_lists_the_table),
         TEST(keygen_makes_keys_that_fit),

@@ -5,6 +5,7 @@
 #include "api.h"
 #include "burst.h"
 #include "desk.h"
+#include "id.h"
 #include "store_audit.h"
 
 #define RELEASE_ACTION "c3d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f"
@@ -124,13 +125,13 @@ static void test_ledger__a_case_that_ends_late_tells_nothing_old(void **state)
     rig_close(&r);
 }
 
-/* Of thousands of cases the first are listed, and all are counted. */
+/* Of thousands of cases the first are listed, all are counted, and the others follow. */
 static void test_ledger__the_cases_of_an_isolation_are_counted(void **state)
 {
-    AUTO(json_freep) struct json *doc = NULL;
+    AUTO(json_freep) struct json *doc = NULL, *rest = NULL;
     AUTO(buf_clear) struct buf text = BUF_INIT(4 << 20);
     struct rig r;
-    int64_t all = 0;
+    int64_t all = 0, after;
 
     (void)state;
     rig_open(&r, NULL);
@@ -140,11 +141,19 @@ static void test_ledger__the_cases_of_an_isolation_are_counted(void **state)
             " INSERT INTO cases (id, created, updated, state, tenant, alert_id, source, delivery,"
             " isolation) SELECT n, 1, 1, 'done', 'contoso', n, 'relay', 1,"
             " (SELECT id FROM isolations) FROM t");
-    assert_int_equal(api_isolation(r.store, rig_isolation(&r).id, &text, NULL), ERR_OK);
+    assert_int_equal(api_isolation(r.store, rig_isolation(&r).id, 0, API_LIMIT_MAX, &text, NULL),
+                     ERR_OK);
     assert_int_equal(json_parse(buf_text(&text), text.len, &doc, NULL), ERR_OK);
     assert_true(json_int64(json_get(doc, "count"), &all));
     assert_int_equal(all, 601);
     assert_int_equal(json_count(json_get(doc, "cases")), API_LIMIT_MAX);
+    assert_int_equal(id_parse(json_get_string(doc, "next"), &after, NULL), ERR_OK);
+    buf_reset(&text);
+    assert_int_equal(
+        api_isolation(r.store, rig_isolation(&r).id, after, API_LIMIT_MAX, &text, NULL), ERR_OK);
+    assert_int_equal(json_parse(buf_text(&text), text.len, &rest, NULL), ERR_OK);
+    assert_int_equal(json_count(json_get(rest, "cases")), 601 - API_LIMIT_MAX);
+    assert_int_equal(json_type(json_get(rest, "next")), JSON_NULL);
     rig_close(&r);
 }
 

@@ -1,6 +1,7 @@
 /* test_question.c - a person decides: what waits for him, what his word does, and what makes it void. */
 #include "engine_kit.h"
 
+#include "api.h"
 #include "brakes.h"
 #include "desk.h"
 #include "id.h"
@@ -2152,6 +2153,28 @@ static void test_question__many_tells_of_machines(void **state)
     rig_close(&r);
 }
 
+/* The pages of the question's document, as many as it takes; how many cases they have. */
+static size_t cases_of_all_pages(struct rig *r)
+{
+    int64_t after = 0;
+    size_t n, all = 0;
+
+    do {
+        AUTO(buf_clear) struct buf text = BUF_INIT(4 << 20);
+        AUTO(json_freep) struct json *doc = NULL;
+
+        assert_int_equal(
+            api_question(r->store, newest(r).id, after, API_QUESTION_CASES, &text, NULL), ERR_OK);
+        assert_int_equal(json_parse(buf_text(&text), text.len, &doc, NULL), ERR_OK);
+        n = json_count(json_get(doc, "cases"));
+        all += n;
+        if (!json_get_string(doc, "next"))
+            return all;
+        assert_int_equal(id_parse(json_get_string(doc, "next"), &after, NULL), ERR_OK);
+    } while (n);
+    return all;
+}
+
 /* When the answer is no, or none, this mail is all that people hear of these cases: more than a table shows are named, too. */
 static void test_question__many_names_every_machine(void **state)
 {
@@ -2172,6 +2195,7 @@ static void test_question__many_names_every_machine(void **state)
     assert_non_null(strstr(many_text(&r), ", pc-2000[.]corp[.]example "));
     assert_null(strstr(many_text(&r), "pc-2001[.]"));
     assert_non_null(strstr(many_text(&r), ", and 101 others"));
+    assert_int_equal(cases_of_all_pages(&r), 2101); /* and these can be read */
     rig_close(&r);
 }
 

@@ -158,16 +158,29 @@ struct question_reading {
     size_t limit;
 };
 
-static void write_answers(struct json_out *o, const struct answer_record *list, size_t n)
+static enum err_code read_people(struct db_tx *tx, struct arena *a, struct api_asked *x,
+                                 struct err *e)
 {
+    enum err_code code = invitation_list(tx, a, x->q->id, &x->invited, &x->n_invited, e);
+
+    return code ? code : answer_list(tx, a, x->q->id, &x->answers, &x->n_answers, e);
+}
+
+/* Who has been asked, and who has answered. */
+static void write_people(struct json_out *o, const struct api_asked *x)
+{
+    json_out_array(o, "asked");
+    for (size_t i = 0; i < x->n_invited; i++)
+        json_out_string(o, NULL, x->invited[i].address);
+    json_out_array_end(o);
     json_out_array(o, "answers");
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < x->n_answers; i++) {
         json_out_object(o, NULL);
-        json_out_string(o, "person", list[i].person);
-        json_out_bool(o, "yes", list[i].yes);
-        json_out_string(o, "why", list[i].why);
-        json_out_string(o, "way", list[i].way);
-        json_out_time(o, "at", list[i].at);
+        json_out_string(o, "person", x->answers[i].person);
+        json_out_bool(o, "yes", x->answers[i].yes);
+        json_out_string(o, "why", x->answers[i].why);
+        json_out_string(o, "way", x->answers[i].way);
+        json_out_time(o, "at", x->answers[i].at);
         json_out_object_end(o);
     }
     json_out_array_end(o);
@@ -199,9 +212,9 @@ static enum err_code write_question(struct db_tx *tx, void *arg, struct err *e)
     const struct question_reading *r = arg;
     const struct question_record *q = r->q;
     struct json_out *o = r->o;
+    struct api_asked people = {.q = q};
     struct question_case *cases;
-    struct answer_record *answers;
-    size_t n_cases = 0, n_answers = 0;
+    size_t n_cases = 0;
     int64_t total = 0, machines = 0;
     bool more;
     enum err_code code =
@@ -212,7 +225,7 @@ static enum err_code write_question(struct db_tx *tx, void *arg, struct err *e)
     if (!code)
         code = question_count_machines(tx, q->id, &machines, e);
     if (!code)
-        code = answer_list(tx, r->arena, q->id, &answers, &n_answers, e);
+        code = read_people(tx, r->arena, &people, e);
     if (code)
         return code;
     more = api_cut(&n_cases, r->limit);
@@ -232,7 +245,7 @@ static enum err_code write_question(struct db_tx *tx, void *arg, struct err *e)
     }
     json_out_array_end(o);
     json_out_id(o, "next", more ? cases[n_cases - 1].case_id : 0);
-    write_answers(o, answers, n_answers);
+    write_people(o, &people);
     end_question(o, q);
     return ERR_OK;
 }
@@ -243,18 +256,17 @@ struct asked_reading {
     size_t n;
 };
 
-static enum err_code read_answers(struct db_tx *tx, void *arg, struct err *e)
+static enum err_code read_asked(struct db_tx *tx, void *arg, struct err *e)
 {
     const struct asked_reading *r = arg;
     enum err_code code = ERR_OK;
 
     for (size_t i = 0; i < r->n && !code; i++)
-        code = answer_list(tx, r->arena, r->list[i].q->id, &r->list[i].answers,
-                           &r->list[i].n_answers, e);
+        code = read_people(tx, r->arena, &r->list[i], e);
     return code;
 }
 
-/* The questions of a case with what was said to each. */
+/* The questions of a case with whom each was sent to, and what was said to it. */
 static enum err_code load_asked(struct store *s, struct arena *a, int64_t id,
                                 const struct api_asked **ret, size_t *ret_count, struct err *e)
 {
@@ -269,7 +281,7 @@ static enum err_code load_asked(struct store *s, struct arena *a, int64_t id,
         return err_set(e, ERR_NOMEM, "questions of a case");
     for (size_t i = 0; i < r.n; i++)
         r.list[i].q = &questions[i];
-    code = db_read(s->db, read_answers, &r, e);
+    code = db_read(s->db, read_asked, &r, e);
     *ret = r.list;
     *ret_count = r.n;
     return code;
@@ -281,7 +293,7 @@ static void write_asked(struct json_out *o, const struct api_asked *asked, size_
     json_out_array(o, "questions");
     for (size_t i = 0; i < n; i++) {
         begin_question(o, asked[i].q);
-        write_answers(o, asked[i].answers, asked[i].n_answers);
+        write_people(o, &asked[i]);
         end_question(o, asked[i].q);
     }
     json_out_array_end(o);

@@ -30,11 +30,12 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
  */
 enum err_code api_case_named(struct store *s, const char *word, int64_t *ret, struct err *e);
 
-/* A question with what was said to it. */
+/* A question with whom it was sent to, and what was said to it. */
 struct api_asked {
     const struct question_record *q;
+    struct invitation *invited;
     struct answer_record *answers;
-    size_t n_answers;
+    size_t n_invited, n_answers;
 };
 
 /* What is known of one case. */

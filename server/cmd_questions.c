@@ -3,17 +3,28 @@
 #include "cli_record.h"
 #include "json.h"
 
-static const char *const titles[] = {"QUESTION", "STATE",   "MACHINES", "UNTIL",
-                                     "WHAT",     "OUTCOME", NULL};
+static const char *const titles[] = {"QUESTION", "STATE", "MACHINES", "ASKED",
+                                     "UNTIL",    "WHAT",  "OUTCOME",  NULL};
+
+/* "ann@contoso.example, bob@contoso.example"; NULL: nobody, or no memory. */
+static const char *asked(struct arena *a, const struct json *q)
+{
+    const char *all = NULL;
+
+    JSON_EACH (x, json_get(q, "asked"))
+        all = arena_fmt(a, "%s%s%s", all ? all : "", all ? ", " : "", json_string(x));
+    return all;
+}
 
 static void row(struct arena *a, const struct json *q, const char **cells)
 {
     cells[0] = json_get_string(q, "id");
     cells[1] = json_get_string(q, "state");
     cells[2] = api_question_machines(q, a);
-    cells[3] = cli_time(a, json_get_string(q, "expires"));
-    cells[4] = json_get_string(q, "what");
-    cells[5] = json_get_string(q, "why");
+    cells[3] = asked(a, q);
+    cells[4] = cli_time(a, json_get_string(q, "expires"));
+    cells[5] = json_get_string(q, "what");
+    cells[6] = json_get_string(q, "why");
 }
 
 static const struct cli_kind question = {.name = "question",
@@ -31,7 +42,7 @@ static const struct cli_option list_options[] = {
 static const struct cli_command list_command = {
     .name = "questions list",
     .about =
-        "What people are or were asked, newest first: by a rule's `ask`, or because safety holds\n"
+        "What people are or were asked, and who, newest first: by a rule's `ask`, or because safety holds\n"
         "isolations back.",
     .options = list_options,
 };
@@ -61,7 +72,7 @@ static const struct cli_command show_command = {
     .args = "ID",
     .about =
         "Everything about one question: why people are asked, which machines and cases wait for the\n"
-        "answer and what a yes does to them, and who has said what.",
+        "answer and what a yes does to them, who was asked, and who has said what.",
     .options = cli_show_options,
     .least_args = 1,
     .most_args = 1,

@@ -577,6 +577,16 @@ static void only_case_part(struct console_page *p, const struct json *q)
     buf_adds(&p->out, "</section>\n");
 }
 
+/* "ann@contoso.example, bob@contoso.example"; NULL: nobody was. In the arena. */
+static const char *asked(struct console_page *p, const struct json *q)
+{
+    const char *all = NULL;
+
+    JSON_EACH (x, json_get(q, "asked"))
+        all = arena_fmt(p->arena, "%s%s%s", all ? all : "", all ? ", " : "", json_string(x));
+    return all;
+}
+
 void console_question(struct console_page *p)
 {
     AUTO(buf_clear) struct buf text = BUF_INIT(FRAME_DOCUMENT_MAX);
@@ -607,6 +617,7 @@ void console_question(struct console_page *p)
     if (frame_number(q, "people") > 1)
         html_pair(&p->out, "Persons needed",
                   arena_fmt(p->arena, "%" PRId64, frame_number(q, "people")));
+    html_pair(&p->out, "Who is asked", asked(p, q));
     frame_time_pair(p, "Asked", frame_moment(q, "created"));
     frame_time_pair(p, "Until", frame_moment(q, "expires"));
     frame_time_pair(p, "Ended", frame_moment(q, "ended"));

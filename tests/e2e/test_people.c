@@ -353,6 +353,12 @@ static void assert_asked(struct house *h, const char *state, const char *who)
     assert_string_equal(json_get_string(q, "state"), state);
     who_said = json_get_string(json_first(json_get(q, "answers")), "person");
     assert_string_equal(who_said ? who_said : "nobody", who ? who : "nobody");
+    assert_int_equal(json_count(json_get(q, "asked")), 2); /* for whom it waits */
+    assert_string_equal(json_string(json_first(json_get(q, "asked"))), "ann@x.example");
+    (void)snprintf(url, sizeof url, "%s/questions/%s", h->admin, json_get_string(q, "id"));
+    assert_true(fetch(&f, "GET", url, NULL, NULL, 0, 10000));
+    assert_non_null(strstr(f.body, "<dt>Who is asked</dt><dd>ann@x.example, bob@x.example</dd>"));
+    fetched_clear(&f);
     (void)snprintf(url, sizeof url, "%s/cases/%s", h->admin, id);
     assert_true(fetch(&f, "GET", url, NULL, NULL, 0, 10000));
     (void)snprintf(url, sizeof url, "href=\"/questions/%s\"", json_get_string(q, "id"));

@@ -1398,6 +1398,27 @@ static void test_cli__a_question_is_shown_whole(void **state)
     peer_free(p);
 }
 
+/* Whoever finds one open knows whom to wake. */
+static void test_cli__a_list_of_questions_says_who_was_asked(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+
+    put_admin(f, p);
+    peer_script(
+        p, &(struct peer_answer){
+               .target = "/api/questions?state=open",
+               .status = 200,
+               .body =
+                   "{\"questions\":[{\"id\":\"01\",\"state\":\"open\",\"asked\":"
+                   "[\"ann@x.example\",\"bob\\u001b[2J@x.example\"]},{\"id\":\"02\",\"asked\":[]}],"
+                   "\"next\":null}"});
+    assert_int_equal(cordon(f, "questions", "list", "--open", NULL), 0);
+    assert_says(f->ran.out, "  ASKED  ");
+    assert_says(f->ran.out, "ann@x.example, bob [2J@x.example  ");
+    peer_free(p);
+}
+
 /* A yes lets go all of them: whoever gives it can read them all, however many there are. */
 static void test_cli__what_one_is_about_is_shown_to_its_end(void **state)
 {
@@ -1457,6 +1478,7 @@ int main(void)
         TEST(who_is_not_ready_says_in_json_why),
         TEST(a_case_ends_with_what_happened_when),
         TEST(a_question_is_shown_whole),
+        TEST(a_list_of_questions_says_who_was_asked),
         TEST(what_one_is_about_is_shown_to_its_end),
         TEST(fields_lists_the_vocabulary),
         TEST(metrics_lists_the_table),

@@ -794,12 +794,35 @@ static void action_cancel(struct request *r)
     answer_entity(c, 200, &a->e);
 }
 
+/* The link as the documents show it: Defender's own host with its port, and some 1,500 characters of base64 as a token, percent-encoded in
+ * lower case. Another one each time: it is good for minutes alone. */
+#define PACKAGE_LINK                                                                               \
+    "https://userrequests-us.securitycenter.windows.com:443/safedownload/"                         \
+    "WDATP_Investigation_Package.zip?token="
+#define PACKAGE_TOKEN 1120 /* bytes */
+
+static void add_package_link(struct world *w, struct buf *out)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(2 * PACKAGE_TOKEN);
+    unsigned char bytes[PACKAGE_TOKEN];
+
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)world_below(w, 256);
+    b64_add(&text, bytes, sizeof bytes);
+    buf_adds(out, PACKAGE_LINK);
+    for (const char *p = buf_text(&text); *p; p++)
+        if (strchr("+/=", *p))
+            buf_addf(out, "%%%02x", (unsigned)*p);
+        else
+            buf_addc(out, *p);
+}
+
 static void action_package(struct request *r)
 {
     struct call *c = r->c;
     struct action *a = action_of(r);
     struct json_out o = JSON_OUT(&c->body);
-    char uri[240];
+    AUTO(buf_clear) struct buf uri = BUF_INIT(4 * PACKAGE_TOKEN);
 
     if (!a)
         return;
@@ -808,14 +831,14 @@ static void action_package(struct request *r)
         not_found(c, "Package of", r->segments[1]);
         return;
     }
-    /* wrapped in an extra pair of quotes: trap 31 */
-    snprintf(uri, sizeof uri, "\"%s/package/%s.zip?sig=simulated\"", c->house->base_url,
-             entity_text(&a->e, ACTION_ID));
+    buf_addc(&uri, '"'); /* wrapped in an extra pair of quotes: trap 31 */
+    add_package_link(&c->house->world, &uri);
+    buf_addc(&uri, '"');
     c->status = 200;
     c->type = JSON_TYPE;
     json_out_object(&o, NULL);
     json_out_string(&o, "@odata.context", CONTEXT_HOST "/api/$metadata#Edm.String");
-    json_out_string(&o, "value", uri);
+    json_out_string(&o, "value", buf_text(&uri));
     json_out_object_end(&o);
 }
 

@@ -6,6 +6,7 @@
 
 #include "facts.h"
 #include "id.h"
+#include "ledger.h"
 #include "mute.h"
 #include "notice_letter.h"
 
@@ -63,9 +64,30 @@ static void write_case(struct json_out *o, const struct case_record *c,
     json_out_time(o, "updated", c->updated);
 }
 
-/* The members that every isolation has, without the closing brace. */
-static void begin_isolation(struct json_out *o, const char *name, const struct isolation_record *i)
+struct release_reading {
+    struct arena *arena;
+    const struct isolation_record *i;
+    int64_t at;
+};
+
+static enum err_code read_release(struct db_tx *tx, void *arg, struct err *e)
 {
+    struct release_reading *r = arg;
+
+    return ledger_release_at(tx, r->arena, r->i, &r->at, e);
+}
+
+/* The members that every isolation has, without the closing brace. */
+static enum err_code begin_isolation(struct json_out *o, const char *name, struct store *s,
+                                     struct arena *a, const struct isolation_record *i,
+                                     struct err *e)
+{
+    struct release_reading release = {.arena = a, .i = i};
+    enum err_code code =
+        i->state == ISOLATION_ISOLATED ? db_read(s->db, read_release, &release, e) : ERR_OK;
+
+    if (code)
+        return code;
     json_out_object(o, name);
     json_out_id(o, "id", i->id);
     json_out_string(o, "tenant", i->tenant);
@@ -86,17 +108,27 @@ static void begin_isolation(struct json_out *o, const char *name, const struct i
     json_out_time(o, "released", i->released);
     json_out_time(o, "since", notice_since(i));
     json_out_time(o, "review", i->state == ISOLATION_ISOLATED ? i->review : 0);
+    json_out_time(o, "release_at", release.at); /* by itself, as the rule says */
     json_out_int(o, "reminded", i->reminded);
     json_out_time(o, "lapsed", i->lapsed);
     json_out_string(o, "release_action_id", i->release_id);
     json_out_string(o, "release_why", i->release_why);
     json_out_time(o, "updated", i->updated);
+    return ERR_OK;
 }
 
-static void write_isolation(struct json_out *o, const char *name, const struct isolation_record *i)
+/* i: NULL, there is none. */
+static enum err_code write_isolation(struct json_out *o, const char *name, struct store *s,
+                                     struct arena *a, const struct isolation_record *i,
+                                     struct err *e)
 {
-    begin_isolation(o, name, i);
-    json_out_object_end(o);
+    enum err_code code = i ? begin_isolation(o, name, s, a, i, e) : ERR_OK;
+
+    if (!i)
+        json_out_null(o, name);
+    else if (!code)
+        json_out_object_end(o);
+    return code;
 }
 
 static void write_notices(struct json_out *o, const struct notice_record *list, size_t n)
@@ -354,12 +386,12 @@ enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf
         if (code)
             return code;
         write_case(&o, &c, steps, n_steps);
-        if (c.isolation) /* a case is done, too, whose isolation failed */
-            write_isolation(&o, "isolation", &isolation);
-        else
-            json_out_null(&o, "isolation");
+        /* a case is done, too, whose isolation failed */
+        code = write_isolation(&o, "isolation", s, own, c.isolation ? &isolation : NULL, e);
         json_out_object_end(&o);
     }
+    if (code)
+        return code;
     json_out_array_end(&o);
     json_out_id(&o, "next", more ? list[n - 1].id : 0);
     json_out_object_end(&o);
@@ -431,10 +463,9 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
     write_case(&o, &c, steps, story.n_steps);
     json_out_string(&o, "silenced", muted ? mute_words(&mute, arena) : NULL);
     json_out_raw(&o, "facts", c.facts);
-    if (c.isolation)
-        write_isolation(&o, "isolation", &isolation);
-    else
-        json_out_null(&o, "isolation");
+    code = write_isolation(&o, "isolation", s, arena, story.isolation, e);
+    if (code)
+        return code;
     write_asked(&o, story.asked, story.n_asked);
     write_actions(&o, actions, story.n_actions);
     write_notices(&o, notices, story.n_notices);
@@ -464,7 +495,9 @@ enum err_code api_isolation(struct store *s, int64_t id, int64_t after_id, size_
     if (code)
         return code;
     more = api_cut(&n, limit);
-    begin_isolation(&o, NULL, &isolation);
+    code = begin_isolation(&o, NULL, s, arena, &isolation, e);
+    if (code)
+        return code;
     json_out_int(&o, "count", all);
     json_out_array(&o, "cases");
     for (size_t i = 0; i < n; i++) {
@@ -500,8 +533,10 @@ enum err_code api_isolations(struct store *s, const struct isolation_filter *f, 
     more = api_cut(&n, f->limit);
     json_out_object(&o, NULL);
     json_out_array(&o, "isolations");
-    for (size_t i = 0; i < n; i++)
-        write_isolation(&o, NULL, &list[i]);
+    for (size_t i = 0; i < n && !code; i++)
+        code = write_isolation(&o, NULL, s, arena, &list[i], e);
+    if (code)
+        return code;
     json_out_array_end(&o);
     json_out_id(&o, "next", more ? list[n - 1].id : 0);
     json_out_object_end(&o);

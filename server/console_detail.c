@@ -201,6 +201,7 @@ static void isolation_pairs(struct console_page *p, const struct json *i)
     frame_time_pair(p, "Requested", frame_moment(i, "requested"));
     frame_time_pair(p, "Confirmed", frame_moment(i, "confirmed"));
     frame_time_pair(p, "Review", frame_moment(i, "review"));
+    frame_time_pair(p, "Its rule releases it", frame_moment(i, "release_at"));
     html_pair(&p->out, "Release", json_get_string(i, "release_why"));
     frame_time_pair(p, "Released", frame_moment(i, "released"));
     frame_time_pair(p, "Defender gave up", frame_moment(i, "lapsed"));

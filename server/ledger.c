@@ -312,6 +312,19 @@ static enum err_code find_release_at(struct db_tx *tx, struct arena *a,
     return code;
 }
 
+enum err_code ledger_release_at(struct db_tx *tx, struct arena *a, const struct isolation_record *r,
+                                int64_t *ret, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    *ret = 0;
+    if (r->state == ISOLATION_ISOLATED)
+        code = find_release_at(tx, a, r, ret, e);
+    if (*ret == INT64_MAX) /* the rule has ordered it once, and it came to nothing */
+        *ret = 0;
+    return code;
+}
+
 static int64_t next_due(const struct isolation_record *r, int64_t release_at, int64_t now)
 {
     int64_t due = release_at && release_at < r->review && release_at > now ? release_at : r->review;
@@ -511,6 +524,20 @@ static void read_review(struct review *v, const struct case_record *c)
         v->body = "Defender could not be read just now: this is what the ledger says.";
 }
 
+/* The words of ours in a review's mail; NULL: none. */
+static const char *words_of(const struct review *v)
+{
+    char when[CLOCK_TEXT_SIZE];
+
+    if (v->release_at <= v->t->now || v->release_at == INT64_MAX)
+        return v->body;
+    return arena_fmt(
+        v->t->arena,
+        "%s%sBy its rule (`release_after`) cordon releases it on %s; `extend` holds against "
+        "that as well.",
+        v->body ? v->body : "", v->body ? " " : "", clock_format(v->release_at, when));
+}
+
 /* Has another case of the machine come since they were looked at, each of which takes a call? */
 static enum err_code has_come(struct db_tx *tx, const struct review *v, bool *ret, struct err *e)
 {
@@ -561,7 +588,7 @@ static enum err_code review_fn(struct db_tx *tx, void *arg, struct err *e)
         r.keep_until = v->against ? r.review : r.keep_until;
         code = isolation_move(tx, &r, ISOLATION_ISOLATED, r.why, t->now, e);
         if (!code)
-            code = ledger_tell(tx, t, &r, kind, v->against, v->body, e);
+            code = ledger_tell(tx, t, &r, kind, v->against, words_of(v), e);
     } else if (v->against) {
         r.keep_until = r.review;
         code = isolation_move(tx, &r, ISOLATION_ISOLATED, r.why, t->now, e);

@@ -39,6 +39,9 @@ enum err_code ledger_take(struct db_tx *tx, struct arena *a, const struct isolat
 enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
                           const struct isolation_record *r, enum notice_kind kind, const char *why,
                           const char *body, struct err *e);
+/** When r, which is ISOLATED, ends by itself because the rules of all its cases say so, wall ms; 0: never. */
+enum err_code ledger_release_at(struct db_tx *tx, struct arena *a, const struct isolation_record *r,
+                                int64_t *ret, struct err *e);
 /** Have people heard of r? Else its end is no news to them. */
 static inline bool ledger_is_known(const struct isolation_record *r)
 {

@@ -402,7 +402,7 @@ static const char *what_now(const struct notice *n, struct arena *arena)
     case NOTICE_OVERDUE:
         return arena_fmt(
             arena,
-            "The machine stays isolated until somebody releases it. If that is right, "
+            "The machine stays isolated until somebody releases it, or its rule does. If that is right, "
             "`cordon isolations extend %s --for 24h` says so; else it is asked again when as "
             "much time has passed again.",
             n->c->machine_id);

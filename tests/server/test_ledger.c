@@ -650,6 +650,51 @@ static bool was_written(struct rig *r, int64_t id, const char *kind, const char 
     return false;
 }
 
+/* release_at of its document, wall ms; 0: null. */
+static int64_t said_release(struct rig *r)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(1 << 20);
+    AUTO(json_freep) struct json *doc = NULL;
+    int64_t at = 0;
+
+    assert_int_equal(api_isolation(r->store, rig_isolation(r).id, 0, API_LIMIT_MAX, &text, NULL),
+                     ERR_OK);
+    assert_int_equal(json_parse(buf_text(&text), text.len, &doc, NULL), ERR_OK);
+    if (json_get_string(doc, "release_at"))
+        assert_int_equal(clock_parse(json_get_string(doc, "release_at"), &at, NULL), ERR_OK);
+    return at;
+}
+
+/* Whoever is asked whether an isolation is right is told that it ends by itself, and when. */
+static void test_ledger__it_is_told_when_the_rule_releases_it(void **state)
+{
+    struct desk_order extend = {.who = "maria", .for_ms = 40 * HOUR_MS};
+    char when[CLOCK_TEXT_SIZE];
+    struct rig r;
+    int64_t id, at;
+
+    (void)state;
+    rig_open(&r, "rules:\n  - {name: contain, do: [isolate: {release_after: 30h}, email: {}]}\n");
+    id = isolated(&r);
+    at = rig_isolation(&r).confirmed + 30 * HOUR_MS;
+    assert_int_equal(said_release(&r), at);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_pass(&r, 25 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated review");
+    if (!strstr(rig_words(&r, id), arena_fmt(r.arena, "releases it on %s", clock_format(at, when))))
+        fail_msg("%s", rig_words(&r, id));
+    assert_null(strstr(rig_words(&r, id), "until somebody releases it. "));
+    extend.id = rig_isolation(&r).id;
+    assert_int_equal(desk_extend(r.g, &extend, NULL), ERR_OK);
+    assert_int_equal(said_release(&r), rig_isolation(&r).review);
+    rig_close(&r);
+
+    rig_open(&r, NULL); /* without an end */
+    (void)isolated(&r);
+    assert_int_equal(said_release(&r), 0);
+    rig_close(&r);
+}
+
 /* A release that was ordered, and is not asked for yet: the isolation in force is no answer to a new alert. */
 static void test_ledger__what_is_being_released_is_not_joined(void **state)
 {
@@ -3045,6 +3090,7 @@ int main(void)
         cmocka_unit_test(test_ledger__what_is_isolated_again_behind_a_lost_release_is_told),
         cmocka_unit_test(test_ledger__the_cases_of_an_isolation_are_counted),
         cmocka_unit_test(test_ledger__people_are_asked_again_until_somebody_answers),
+        cmocka_unit_test(test_ledger__it_is_told_when_the_rule_releases_it),
         cmocka_unit_test(test_ledger__a_clock_set_back_puts_no_review_off),
         cmocka_unit_test(test_ledger__the_time_of_review_is_a_setting),
         cmocka_unit_test(test_ledger__a_false_positive_is_offered_not_released),

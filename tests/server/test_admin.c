@@ -1344,6 +1344,39 @@ static void test_admin__the_console_calls_no_machine_free_of_which_nobody_knows(
     close_desk(d);
 }
 
+/* A part of the overview; in the desk's arena. */
+static const char *part_of_overview(struct desk *d, const char *start)
+{
+    struct fetched f;
+    const char *at;
+
+    assert_int_equal(ask(d, "GET", "/", NULL, &f), 200);
+    at = strstr(f.body, start);
+    assert_non_null(at);
+    at = arena_strn(d->a, at, (size_t)(strstr(at, "</section>") - at));
+    fetched_clear(&f);
+    return at;
+}
+
+/* Such a case is done: "no case has failed" was all that the overview said of it. */
+static void test_admin__the_overview_shows_what_was_not_isolated(void **state)
+{
+    static const char undone[] = "<section id=\"undone\"", none[] = "There is none.";
+    struct desk *d = open_desk(false);
+    char id[ID_TEXT_SIZE];
+
+    (void)state;
+    (void)id_format(tell_story(d), id);
+    assert_non_null(strstr(part_of_overview(d, undone), none));
+    run(d, "UPDATE cases SET told = 'not_isolated', state = 'done'");
+    assert_null(strstr(part_of_overview(d, undone), none));
+    assert_non_null(strstr(part_of_overview(d, undone), id));
+    assert_non_null(strstr(part_of_overview(d, "<section id=\"failed\""), "No case has failed."));
+    run(d, "UPDATE cases SET created = created - 400000000"); /* of last week */
+    assert_non_null(strstr(part_of_overview(d, undone), none));
+    close_desk(d);
+}
+
 /* Defender said neither title nor severity: a case that was judged by that was read. */
 static void test_admin__an_alert_without_a_title_was_read_all_the_same(void **state)
 {
@@ -1814,6 +1847,7 @@ int main(void)
         cmocka_unit_test(test_admin__isolations_are_listed_with_their_times),
         cmocka_unit_test(test_admin__the_console_says_whose_a_machine_is),
         cmocka_unit_test(test_admin__the_console_calls_no_machine_free_of_which_nobody_knows),
+        cmocka_unit_test(test_admin__the_overview_shows_what_was_not_isolated),
         cmocka_unit_test(test_admin__an_alert_without_a_title_was_read_all_the_same),
         cmocka_unit_test(test_admin__a_second_name_of_a_tenant_is_no_source_that_fell_silent),
         cmocka_unit_test(test_admin__ready_means_that_a_push_can_be_accepted),

@@ -139,7 +139,6 @@ const char *http_peer(const struct http_request *r);
 const struct sockaddr *http_peer_sockaddr(const struct http_request *r);
 /** Wall clock ms when the head was complete: read once per request. */
 int64_t http_received_ms(const struct http_request *r);
-bool http_is_tls(const struct http_request *r);
 /**
  * The certificates that the peer showed, DER, one after the other, its own first; NULL without any. The
  * handshake proved that it holds its own certificate's key and nothing else: who issued it, for whom, for

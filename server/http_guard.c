@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "json.h"
+#include "text.h"
 
 enum { TOKEN = 1, TARGET = 2, HOST = 4 };
 
@@ -72,14 +73,6 @@ static bool has_control(const char *text, size_t len)
     return false;
 }
 
-static int hex(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 void http_guard_refuse(struct http_guard *g, unsigned status, const char *why)
 {
     if (g->status)
@@ -97,8 +90,8 @@ static void check_path(struct http_guard *g, const char *path, size_t len)
         char c = i < len ? path[i] : '/';
 
         if (c == '%') {
-            int high = i + 2 < len ? hex(path[i + 1]) : -1;
-            int low = i + 2 < len ? hex(path[i + 2]) : -1;
+            int high = i + 2 < len ? text_hex_digit(path[i + 1]) : -1;
+            int low = i + 2 < len ? text_hex_digit(path[i + 2]) : -1;
 
             if (high < 0 || low < 0) {
                 http_guard_refuse(g, 400, "the path holds a broken escape");

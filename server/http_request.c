@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "text.h"
 #include "utf8.h"
 
 const char *http_method(const struct http_request *r)
@@ -52,14 +53,6 @@ const char *http_header_at(const struct http_request *r, const char *name, unsig
     return NULL;
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* Decodes len bytes of application/x-www-form-urlencoded into out; false when they are malformed, or come to what is no
  * UTF-8: nobody who means well sends that, and not every store would keep it. */
 static bool form_decode(const char *text, size_t len, char *out)
@@ -73,8 +66,8 @@ static bool form_decode(const char *text, size_t len, char *out)
             *out++ = text[i] == '+' ? ' ' : text[i];
             continue;
         }
-        if (i + 2 >= len || (high = hex_digit(text[i + 1])) < 0 ||
-            (low = hex_digit(text[i + 2])) < 0 || !(high | low))
+        if (i + 2 >= len || (high = text_hex_digit(text[i + 1])) < 0 ||
+            (low = text_hex_digit(text[i + 2])) < 0 || !(high | low))
             return false;
         *out++ = (char)(high << 4 | low);
         i += 2;
@@ -170,11 +163,6 @@ const struct sockaddr *http_peer_sockaddr(const struct http_request *r)
 int64_t http_received_ms(const struct http_request *r)
 {
     return r->received_ms;
-}
-
-bool http_is_tls(const struct http_request *r)
-{
-    return r->peer->server->tls;
 }
 
 struct arena *http_arena(struct http_request *r)

@@ -1,4 +1,4 @@
-/* text.h - texts that may be missing. */
+/* text.h - texts that may be missing, and digits. */
 #ifndef CORDON_TEXT_H
 #define CORDON_TEXT_H
 
@@ -9,6 +9,15 @@
 static inline bool text_is_same(const char *a, const char *b)
 {
     return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/** What a hexadecimal digit of either case stands for; -1: it is none. */
+static inline int text_hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 #endif

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "text.h"
 #include "verify.h"
 
 #define NAME      "client_certificate"
@@ -64,14 +65,6 @@ struct state {
 
 /* ---- settings ------------------------------------------------------------------------------------ */
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* 64 hex digits, with a colon after every second one or without any. */
 static bool read_fingerprint(const char *text, unsigned char out[VERIFY_DIGEST_SIZE])
 {
@@ -81,7 +74,7 @@ static bool read_fingerprint(const char *text, unsigned char out[VERIFY_DIGEST_S
         return false;
     for (size_t i = 0; i < VERIFY_DIGEST_SIZE; i++) {
         const char *p = text + i * step;
-        int high = hex_digit(p[0]), low = hex_digit(p[1]);
+        int high = text_hex_digit(p[0]), low = text_hex_digit(p[1]);
 
         if (high < 0 || low < 0 || (step == 3 && i + 1 < VERIFY_DIGEST_SIZE && p[2] != ':'))
             return false;

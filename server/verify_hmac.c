@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base64.h"
+#include "text.h"
 #include "verify.h"
 #include "verify_hmac.h"
 #include "verify_mac.h"
@@ -198,20 +199,16 @@ static const char *read_payload(const char *text, struct payload *t)
 
 /* ---- keys -------------------------------------------------------------------------------------- */
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Lower case, exactly size bytes. */
 static bool hex_decode(const char *text, size_t len, unsigned char *out, size_t size)
 {
     if (len != 2 * size)
         return false;
     for (size_t i = 0; i < size; i++) {
-        int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+        char a = text[2 * i], b = text[2 * i + 1];
+        int high = text_hex_digit(a), low = text_hex_digit(b);
 
-        if (high < 0 || low < 0)
+        if (high < 0 || low < 0 || (a >= 'A' && a <= 'F') || (b >= 'A' && b <= 'F'))
             return false;
         out[i] = (unsigned char)(high << 4 | low);
     }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "text.h"
 #include "verify.h"
 
 #define TOKEN_LENGTH_MAX 8192 /* bytes that a header may make us hash */
@@ -174,14 +175,6 @@ static const char *presented(const struct state *s, const char *value)
     return value + len + strspn(value + len, " ");
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* Undoes percent-encoding; false when it is malformed or out has too little room. */
 static bool percent_decode(const char *text, size_t len, char *out, size_t room, size_t *ret_len)
 {
@@ -191,8 +184,8 @@ static bool percent_decode(const char *text, size_t len, char *out, size_t room,
         char c = text[i];
 
         if (c == '%') {
-            int high = i + 2 < len ? hex_digit(text[i + 1]) : -1;
-            int low = i + 2 < len ? hex_digit(text[i + 2]) : -1;
+            int high = i + 2 < len ? text_hex_digit(text[i + 1]) : -1;
+            int low = i + 2 < len ? text_hex_digit(text[i + 2]) : -1;
 
             if (high < 0 || low < 0)
                 return false;

@@ -422,10 +422,30 @@ void console_case(struct console_page *p)
 
 /* ---- one isolation ------------------------------------------------------------------------------ */
 
+/* What there is to be done about one that nobody can order released here; NULL: nothing. */
+static const char *instead_of_release(const struct json *i)
+{
+    const char *state = frame_text(i, "state");
+
+    if (json_is_true(json_get(i, "unknown")))
+        return "See in the Defender portal whether the machine is isolated, and release it there if it is.";
+    if (frame_is(state, "requested"))
+        return "Defender has not taken the request: letting its cases go stops it, unless it is on its way.";
+    if (frame_is(state, "pending"))
+        return "It can be released when Defender has confirmed it. Until then cancel the action in the "
+               "Defender portal: cordon notices that, and people are told.";
+    return NULL;
+}
+
 static void isolation_orders_part(struct console_page *p, const struct json *i)
 {
-    const char *id = frame_text(i, "id");
+    const char *id = frame_text(i, "id"), *instead = instead_of_release(i);
 
+    if (instead) {
+        frame_part_begin(p, "orders", "Orders");
+        html_line(&p->out, "p", NULL, instead);
+        buf_adds(&p->out, "</section>\n");
+    }
     if (!frame_is(frame_text(i, "state"), "isolated"))
         return;
     frame_part_begin(p, "orders", "Orders");

@@ -231,11 +231,15 @@ static enum err_code load_isolated(struct db_tx *tx, struct order *q, struct err
                        q->i.machine_id, named);
     if (q->i.state == ISOLATION_RELEASING)
         return err_set(e, ERR_CONFLICT, "the machine is being released already");
-    if (q->i.state == ISOLATION_REQUESTED || q->i.state == ISOLATION_PENDING)
+    if (q->i.state == ISOLATION_REQUESTED)
         return err_set(e, ERR_CONFLICT,
-                       "the machine is not isolated yet, its isolation is %s: cancel the action in "
-                       "the Defender portal, or wait until it is confirmed",
-                       isolation_state_name(q->i.state));
+                       "the machine is not isolated yet, and Defender has not taken the request: "
+                       "`cordon cases drop` of its cases stops that, unless it is on its way");
+    if (q->i.state == ISOLATION_PENDING)
+        return err_set(
+            e, ERR_CONFLICT,
+            "the machine is not isolated yet, its isolation is pending: cancel the action in "
+            "the Defender portal, or wait until it is confirmed");
     if (isolation_is_unknown(&q->i))
         return err_set(
             e, ERR_CONFLICT,

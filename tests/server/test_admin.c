@@ -1344,6 +1344,42 @@ static void test_admin__the_console_calls_no_machine_free_of_which_nobody_knows(
     close_desk(d);
 }
 
+/* Whoever wants one stopped before Defender has confirmed it is told how, in each of its states. */
+static void test_admin__how_an_isolation_is_stopped_is_said(void **state)
+{
+    static const struct {
+        const char *made, *page, *order;
+    } rows[] = {
+        {"state = 'requested'", "letting its cases go stops it",
+         "`cordon cases drop` of its cases"},
+        {"state = 'pending'", "cancel the action in the Defender portal",
+         "cancel the action in the Defender portal"},
+        {"state = 'failed', posted = 1", "release it there if it is", "release it there if it is"},
+    };
+    struct desk *d = open_desk(false);
+    char id[ID_TEXT_SIZE], path[80];
+
+    (void)state;
+    (void)tell_story(d);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct fetched f;
+
+        run(d, arena_fmt(d->a, "UPDATE isolations SET %s", rows[i].made));
+        (void)snprintf(path, sizeof path, "/isolations/%s", id_format(4711, id));
+        assert_int_equal(ask(d, "GET", path, NULL, &f), 200);
+        if (!strstr(f.body, rows[i].page))
+            fail_msg("%s: %s", rows[i].made, f.body);
+        fetched_clear(&f);
+        (void)snprintf(path, sizeof path, "/api/isolations/%s/release", id);
+        (void)give(d, path, "{\"why\":\"clean\"}", &f);
+        assert_problem(&f, 409);
+        if (!strstr(f.body, rows[i].order))
+            fail_msg("%s: %s", rows[i].made, f.body);
+        fetched_clear(&f);
+    }
+    close_desk(d);
+}
+
 /* A part of the overview; in the desk's arena. */
 static const char *part_of_overview(struct desk *d, const char *start)
 {
@@ -1847,6 +1883,7 @@ int main(void)
         cmocka_unit_test(test_admin__isolations_are_listed_with_their_times),
         cmocka_unit_test(test_admin__the_console_says_whose_a_machine_is),
         cmocka_unit_test(test_admin__the_console_calls_no_machine_free_of_which_nobody_knows),
+        cmocka_unit_test(test_admin__how_an_isolation_is_stopped_is_said),
         cmocka_unit_test(test_admin__the_overview_shows_what_was_not_isolated),
         cmocka_unit_test(test_admin__an_alert_without_a_title_was_read_all_the_same),
         cmocka_unit_test(test_admin__a_second_name_of_a_tenant_is_no_source_that_fell_silent),

@@ -433,6 +433,7 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
     struct step_record *steps;
     struct case_record c;
     struct action_record *actions;
+    struct audit_record *orders;
     struct mute_record mute;
     struct api_story story = {.c = &c};
     bool muted = false;
@@ -454,8 +455,12 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
     }
     if (!code && c.isolation)
         code = store_isolation_load(s, arena, c.isolation, &isolation, e);
+    if (!code)
+        code = store_audit_orders(s, arena, id, c.isolation ? isolation.case_id : 0, &orders,
+                                  &story.n_orders, e);
     if (code)
         return code;
+    story.orders = orders;
     story.steps = steps;
     story.notices = notices;
     story.actions = actions;

@@ -5,6 +5,7 @@
 #include "buf.h"
 #include "json.h"
 #include "store_actions.h"
+#include "store_audit.h"
 #include "store_cases.h"
 #include "store_isolations.h"
 #include "store_notices.h"
@@ -46,7 +47,8 @@ struct api_story {
     const struct api_asked *asked;
     const struct action_record *actions;
     const struct notice_record *notices;
-    size_t n_steps, n_asked, n_actions, n_notices;
+    const struct audit_record *orders; /* of people */
+    size_t n_steps, n_asked, n_actions, n_notices, n_orders;
 };
 
 /** "timeline":[{"at","what"}…], oldest first: sentences for people, which quote names and titles as they were sent. */

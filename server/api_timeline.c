@@ -1,7 +1,7 @@
 /* api_timeline.c - see api.h: what happened in a case, in the order of time.
  *
- * It is made of what the store keeps of the case now. Of what was done twice (a step that was tried again, a second reading)
- * that is the last time; the audit has all of them. */
+ * It is made of what the store keeps of the case now, and of the orders that people gave about it. Of what was done twice (a step
+ * that was tried again, a second reading) that is the last time; the audit has all of them. */
 #include "api.h"
 
 #include <stdarg.h>
@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "explain.h"
 #include "id.h"
+#include "text.h"
 
 struct moment {
     int64_t at;
@@ -124,6 +125,43 @@ static void add_isolation(struct timeline *t, const struct case_record *c,
     add(t, i->released, "released%s%s", BECAUSE(i->why));
 }
 
+/* How a case was let go, how a question was answered: that stands with these. */
+static const struct {
+    const char *order, *words;
+} orders[] = {{"case_retried", "tried again"},
+              {"release_ordered", "release ordered"},
+              {"isolation_extended", "isolation extended"}};
+
+/* An order about another case is one about this one's, too, as far as the isolation is that they share. */
+static void add_order(struct timeline *t, const struct api_story *s, const struct audit_record *r)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    const char *order, *who, *why, *rule, *at;
+    char id[ID_TEXT_SIZE];
+    int64_t judged = 0;
+
+    if (json_parse(r->detail, strlen(r->detail), &doc, NULL)) /* somebody else's writing */
+        return;
+    order = json_get_string(doc, "order");
+    who = json_get_string(doc, "who");
+    why = json_get_string(doc, "why");
+    rule = json_get_string(doc, "rule");
+    at = json_get_string(doc, "judged");
+    if (r->case_id != s->c->id && (!s->isolation || !text_is_same(json_get_string(doc, "isolation"),
+                                                                  id_format(s->isolation->id, id))))
+        return;
+    for (size_t i = 0; order && i < sizeof orders / sizeof *orders; i++) {
+        if (strcmp(orders[i].order, order) != 0)
+            continue;
+        if (at)
+            (void)clock_parse(at, &judged, NULL);
+        add(t, judged, "judged for the time before: %s%s", rule ? "rule " : "no rule matches",
+            rule ? rule : "");
+        add(t, r->time, "%s%s%s%s%s", orders[i].words, who ? " by " : "", who ? who : "",
+            BECAUSE(why));
+    }
+}
+
 static void add_question(struct timeline *t, const struct api_asked *asked)
 {
     const struct question_record *q = asked->q;
@@ -166,6 +204,8 @@ void api_timeline(struct json_out *o, struct arena *a, const struct api_story *s
         add(&t, c->created, "came");
     else
         add(&t, c->created, "came from source %s", c->source ? c->source : "unknown");
+    for (size_t i = 0; i < s->n_orders; i++)
+        add_order(&t, s, &s->orders[i]);
     add_judgement(&t, c);
     for (size_t i = 0; i < s->n_asked; i++)
         add_question(&t, &s->asked[i]);

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "act.h"
+#include "json.h"
 #include "ledger.h"
 #include "log.h"
 #include "notice.h"
@@ -38,16 +39,21 @@ static const char *sentence(const struct order *q, const char *what)
                      why ? ": " : "", why ? why : "");
 }
 
-/* What was ordered, by whom and why, is on record with what it did. */
+/* What was ordered, by whom and why, is on record with what it did: also which verdict stood before, and since when. */
 static enum err_code order_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct order *q = arg;
     enum err_code code = q->fn(tx, q, e);
+    AUTO(json_freep) struct json *verdict = NULL;
 
+    if (!code && q->c.verdict)
+        (void)json_parse(q->c.verdict, strlen(q->c.verdict), &verdict, NULL); /* of our own store */
     return code ? code
                 : audit_put(tx, e, AUDIT_ORDER, q->o->id, q->now, LOG_STR("order", q->event),
                             LOG_STR("who", q->o->who), LOG_STR("why", q->o->why),
-                            LOG_STR("before", case_state_name(q->c.state)));
+                            LOG_STR("before", case_state_name(q->c.state)),
+                            LOG_STR("rule", q->c.rule),
+                            LOG_STR("judged", json_get_string(verdict, "at")));
 }
 
 static enum err_code order(struct engine *g, const struct desk_order *o, db_fn fn,

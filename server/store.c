@@ -181,6 +181,7 @@ static const struct db_migration migrations[] = {
      "CREATE TABLE polls_before (tenant TEXT NOT NULL, list TEXT NOT NULL, tenant_id TEXT NOT NULL,"
      " since BIGINT NOT NULL, watermark BIGINT NOT NULL, polled BIGINT NOT NULL,"
      " PRIMARY KEY (tenant, list, tenant_id))"},
+    {34, "CREATE INDEX audit_orders ON audit (case_id) WHERE kind = 'order'"},
     {0, NULL},
 };
 

@@ -19,6 +19,7 @@
 #include "utf8.h"
 
 #define DETAIL_MAX ((size_t)1024 * 1024) /* 40 texts, each byte of them escaped */
+#define ORDERS_MAX 500                   /* about one case */
 
 static const char *const names[AUDIT_KINDS] = {[AUDIT_DELIVERY] = "delivery",
                                                [AUDIT_FACTS] = "facts",
@@ -256,6 +257,39 @@ enum err_code audit_read(struct db_tx *tx, struct arena *a, int64_t from, size_t
         return code;
     *ret = items;
     *ret_count = list.count;
+    return ERR_OK;
+}
+
+struct orders_reading {
+    struct arena *arena;
+    int64_t case_id, other;
+    struct store_list list;
+};
+
+static enum err_code read_orders(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct orders_reading *r = arg;
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT n, time, kind, case_id, detail, hash FROM audit"
+                 " WHERE kind = 'order' AND case_id IN ($1, $2) ORDER BY n LIMIT $3",
+                 "iii", r->case_id, r->other ? r->other : r->case_id, (int64_t)ORDERS_MAX);
+
+    return code ? code
+                : store_take(rows, r->arena, sizeof(struct audit_record), read_row, &r->list, e);
+}
+
+enum err_code store_audit_orders(struct store *s, struct arena *a, int64_t case_id, int64_t other,
+                                 struct audit_record **ret, size_t *ret_count, struct err *e)
+{
+    struct orders_reading r = {.arena = a, .case_id = case_id, .other = other};
+    enum err_code code = db_read(s->db, read_orders, &r, e);
+
+    if (code)
+        return code;
+    *ret = r.list.items;
+    *ret_count = r.list.count;
     return ERR_OK;
 }
 

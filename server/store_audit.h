@@ -93,6 +93,9 @@ enum err_code audit_hash(const char *before, const struct audit_record *r,
 /** Records with numbers of `from` and above, in order, at most max. */
 enum err_code audit_read(struct db_tx *tx, struct arena *a, int64_t from, size_t max,
                          struct audit_record **ret, size_t *ret_count, struct err *e);
+/** What people have ordered about a case, or about its isolation as that of another case (0: it has none), oldest first. */
+enum err_code store_audit_orders(struct store *s, struct arena *a, int64_t case_id, int64_t other,
+                                 struct audit_record **ret, size_t *ret_count, struct err *e);
 /** What the head row says; ERR_NOT_FOUND when it is gone. */
 enum err_code audit_head_read(struct db_tx *tx, struct audit_head *ret, struct err *e);
 enum err_code store_audit_head(struct store *s, struct audit_head *ret, struct err *e);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1221,6 +1222,51 @@ static enum err_code poll_fn(struct db_tx *tx, void *arg, struct err *e)
 
 /* Another source may take the first one's place, and has not pushed when the case came. Nor has polling, of which there is no
  * delivery. */
+static bool happened(struct desk *d, int64_t id, const char *what)
+{
+    char text[ID_TEXT_SIZE];
+    AUTO(json_freep)
+    struct json *c = get(d, arena_fmt(d->a, "/api/cases/%s", id_format(id, text)), 200);
+
+    JSON_EACH (x, json_get(c, "timeline"))
+        if (strcmp(json_get_string(x, "what"), what) == 0)
+            return true;
+    return false;
+}
+
+/* Who came back to a case could not see that somebody had tried it again, nor what was judged before. */
+static void test_admin__a_timeline_has_the_orders_of_people(void **state)
+{
+    static const char again[] = "tried again by joe: it may isolate now";
+    static const char longer[] = "isolation extended by maria: still at it";
+    struct desk *d = open_desk(false);
+    int64_t id = tell_story(d), other = push(d, "contoso", "da1_-2");
+    char text[ID_TEXT_SIZE];
+    struct fetched f;
+
+    (void)state;
+    (void)give(d, arena_fmt(d->a, "/api/isolations/%s/extend", id_format(4711, text)),
+               "{\"for\":\"4h\",\"by\":\"maria\",\"why\":\"still at it\"}", &f);
+    assert_int_equal(f.status, 200);
+    fetched_clear(&f);
+    assert_true(happened(d, id, longer));
+    run(d, arena_fmt(d->a, "UPDATE cases SET isolation = 4711 WHERE id = %" PRId64, other));
+    assert_true(happened(d, other, longer)); /* it is of this one, too */
+    run(d, "UPDATE isolations SET state = 'released', released = 1");
+    run(d, "DELETE FROM work"); /* it was done with */
+    run(d, "UPDATE cases SET state = 'failed', verdict = "
+           "'{\"rule\":\"contain\",\"at\":\"2025-01-07T10:11:12.000Z\"}'");
+    (void)give(d, arena_fmt(d->a, "/api/cases/%s/retry", id_format(id, text)),
+               "{\"by\":\"joe\",\"why\":\"it may isolate now\"}", &f);
+    assert_int_equal(f.status, 200);
+    fetched_clear(&f);
+    assert_true(happened(d, id, again));
+    assert_true(happened(d, id, "judged for the time before: rule contain"));
+    assert_true(happened(d, id, longer));
+    assert_false(happened(d, other, again));
+    close_desk(d);
+}
+
 static void test_admin__a_timeline_names_no_source_that_came_later(void **state)
 {
     static const char *const sources[] = {"relay", "soar", "polling"};
@@ -1876,6 +1922,7 @@ int main(void)
         cmocka_unit_test(test_admin__a_case_is_told_whole),
         cmocka_unit_test(test_admin__a_case_has_a_timeline),
         cmocka_unit_test(test_admin__a_timeline_knows_whose_release_it_was),
+        cmocka_unit_test(test_admin__a_timeline_has_the_orders_of_people),
         cmocka_unit_test(test_admin__a_timeline_names_no_source_that_came_later),
         cmocka_unit_test(test_admin__the_console_finds_a_case_by_its_alert),
         cmocka_unit_test(test_admin__a_case_that_has_just_come_is_told_with_nulls),

@@ -648,6 +648,23 @@ bool config_read_policy(const struct settings_reader *r, const struct yaml_node 
     return in.rules;
 }
 
+/* mailed: a rule's own email names somebody. */
+static void note_untold(struct config_loading *l, const struct yaml_node *root,
+                        const struct yaml_node *mail, bool mailed)
+{
+    if (!mail)
+        config_note(
+            l, root,
+            "mail: there is none, so nobody is told by mail, not even of doubts and failures");
+    else if (!yaml_get(mail, "to") && l->config->mail.server)
+        config_note(
+            l, mail->key,
+            mailed
+                ? "mail.to is missing: doubts and failures reach only whom a rule's own email names"
+                : "mail.to is missing, and no rule's email names anybody: nobody is told of doubts "
+                  "and failures by mail");
+}
+
 enum err_code config_read_root(struct config_loading *l, const struct yaml_node *root)
 {
     struct config *c = l->config;
@@ -683,17 +700,7 @@ enum err_code config_read_root(struct config_loading *l, const struct yaml_node 
         mailed = config_check_telling(&l->reader, in.rules, in.mail, c);
     }
     read_retention(l, root, in.retention_ms);
-    if (!in.mail)
-        config_note(
-            l, root,
-            "mail: there is none, so nobody is told by mail, not even of doubts and failures");
-    else if (!yaml_get(in.mail, "to") && c->mail.server)
-        config_note(
-            l, in.mail->key,
-            mailed
-                ? "mail.to is missing: doubts and failures reach only whom a rule's own email names"
-                : "mail.to is missing, and no rule's email names anybody: nobody is told of doubts "
-                  "and failures by mail");
+    note_untold(l, root, in.mail, mailed);
     read_polling(l, in.polling);
     code = config_hunts_read(
         &l->reader,

@@ -25,8 +25,16 @@ const char *settings_scalar(const struct reading *x, const char *what, bool *ret
 /** What a key of secrets is written with at its end. */
 const char *settings_suffix(const struct setting *s);
 const char *settings_environment(const struct settings_reader *r, const char *name);
+
+/* ---- settings_number.c ------------------------------------------------------------------------- */
+
 /** Digits and nothing else. */
 bool settings_digits(const char *text, int64_t *ret);
+bool settings_read_duration(const struct reading *x, int64_t *field);
+bool settings_read_size(const struct reading *x, int64_t *field);
+bool settings_read_time(const struct reading *x, int64_t *field);
+bool settings_read_int(const struct reading *x, int64_t *field);
+bool settings_read_bool(const struct reading *x, bool *field);
 
 /* ---- settings_net.c ---------------------------------------------------------------------------- */
 

@@ -159,8 +159,9 @@ static const struct cli_command drop_command = {
     .name = "cases drop",
     .args = "ID",
     .about =
-        "Lets a case go that is not over: nothing more is begun for it. --why is demanded. What Defender has\n"
-        "taken already goes on, an isolation too, and who heard of it hears how it ends.",
+        "Lets a case go that is not over, or whose absent machine is looked out for: nothing more is begun\n"
+        "for it. --why is demanded. What Defender has taken already goes on, an isolation too, and who heard\n"
+        "of it hears how it ends.",
     .options = cli_order_options,
     .least_args = 1,
     .most_args = 1,

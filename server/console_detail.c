@@ -7,6 +7,7 @@
 #include "explain.h"
 #include "id.h"
 #include "json.h"
+#include "lookout.h"
 #include "notice_letter.h"
 #include "preview.h"
 
@@ -98,11 +99,20 @@ static void facts_part(struct console_page *p, const struct json *c)
     buf_adds(&p->out, "</section>\n");
 }
 
+/* Is it one of an absent machine, which cordon may look out for still (lookout.h)? */
+static bool is_looked_out_for(const struct console_page *p, const struct json *isolation)
+{
+    int64_t lapsed = frame_moment(isolation, "lapsed");
+
+    return lapsed && p->now - lapsed < LOOKOUT_FOR_MS;
+}
+
 /* The desk says itself when there is nothing to be tried again or let go: what is over for good has no button for it. */
 static void orders_part(struct console_page *p, const struct json *c)
 {
     const char *state = frame_text(c, "state"), *id = frame_text(c, "id");
     bool over = frame_is(state, "done") || frame_is(state, "failed") || frame_is(state, "dropped");
+    bool lapsed = frame_is(state, "done") && is_looked_out_for(p, json_get(c, "isolation"));
 
     frame_part_begin(p, "orders", "Orders");
     if (frame_is(state, "failed") || frame_is(state, "done")) {
@@ -116,9 +126,11 @@ static void orders_part(struct console_page *p, const struct json *c)
         frame_form_end(p, "Try again", false);
         buf_adds(&p->out, "</details>\n");
     }
-    if (!over) {
-        buf_adds(&p->out, "<details class=\"act\"><summary>Let it go: nothing more is begun for it"
-                          "</summary>\n");
+    if (!over || lapsed) {
+        buf_adds(&p->out,
+                 "<details class=\"act\"><summary>Let it go: nothing more is begun for it");
+        buf_adds(&p->out,
+                 lapsed ? ", also when its machine is seen again</summary>\n" : "</summary>\n");
         frame_form_begin(p, arena_fmt(p->arena, "/cases/%s/drop", id));
         frame_by_field(p);
         frame_why_field(p, true);
@@ -423,12 +435,15 @@ void console_case(struct console_page *p)
 /* ---- one isolation ------------------------------------------------------------------------------ */
 
 /* What there is to be done about one that nobody can order released here; NULL: nothing. */
-static const char *instead_of_release(const struct json *i)
+static const char *instead_of_release(const struct console_page *p, const struct json *i)
 {
     const char *state = frame_text(i, "state");
 
     if (json_is_true(json_get(i, "unknown")))
         return "See in the Defender portal whether the machine is isolated, and release it there if it is.";
+    if (is_looked_out_for(p, i) && json_first(json_get(i, "cases")))
+        return "The machine stayed absent. When it is seen again within 30 days its cases begin anew: letting them "
+               "go stops that.";
     if (frame_is(state, "requested"))
         return "Defender has not taken the request: letting its cases go stops it, unless it is on its way.";
     if (frame_is(state, "pending"))
@@ -439,7 +454,7 @@ static const char *instead_of_release(const struct json *i)
 
 static void isolation_orders_part(struct console_page *p, const struct json *i)
 {
-    const char *id = frame_text(i, "id"), *instead = instead_of_release(i);
+    const char *id = frame_text(i, "id"), *instead = instead_of_release(p, i);
 
     if (instead) {
         frame_part_begin(p, "orders", "Orders");

@@ -8,6 +8,7 @@
 #include "json.h"
 #include "ledger.h"
 #include "log.h"
+#include "lookout.h"
 #include "notice.h"
 #include "notice_system.h"
 #include "pause.h"
@@ -154,20 +155,57 @@ static enum err_code tell_dropped(struct db_tx *tx, struct order *q, struct err 
     return code || !owed ? code : notice_put(tx, q->g, q->rt, q->arena, &n, q->now, e);
 }
 
+/* Is the case done because its machine stayed absent? When that is seen again it begins anew (lookout.h). */
+static enum err_code find_lapsed(struct db_tx *tx, struct order *q, bool *ret, struct err *e)
+{
+    struct isolation_record i = {.state = ISOLATION_RELEASED};
+    enum err_code code = q->c.state == CASE_DONE && q->c.isolation
+                             ? isolation_load(tx, q->arena, q->c.isolation, &i, e)
+                             : ERR_OK;
+
+    *ret = i.state == ISOLATION_FAILED && i.lapsed && q->now - i.lapsed < LOOKOUT_FOR_MS;
+    return code;
+}
+
+/* case_visit_fn */
+static enum err_code is_kept(struct db_tx *tx, void *arg, struct case_record *c, bool *ret_done,
+                             struct err *e)
+{
+    (void)tx;
+    (void)e;
+    *ret_done = c->state != CASE_DROPPED;
+    *(bool *)arg = *ret_done;
+    return ERR_OK;
+}
+
+/* Nobody looks out for the machine of an isolation whose cases were all let go. */
+static enum err_code end_lookout(struct db_tx *tx, struct order *q, struct err *e)
+{
+    bool kept = false;
+    enum err_code code = case_each(tx, q->arena, q->c.isolation, CASE_STATES, 0, is_kept, &kept, e);
+
+    return code || kept ? code : work_cancel(tx, q->c.isolation, e);
+}
+
 static enum err_code drop_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct order *q = arg;
     struct case_record c;
+    bool lapsed = false;
     enum err_code code = case_load(tx, q->arena, q->o->id, &q->c, e);
 
+    if (!code)
+        code = find_lapsed(tx, q, &lapsed, e);
     if (code)
         return code;
-    if (q->c.state == CASE_DONE || q->c.state == CASE_DROPPED)
+    if ((q->c.state == CASE_DONE && !lapsed) || q->c.state == CASE_DROPPED)
         return err_set(e, ERR_CONFLICT, "the case is %s already", case_state_name(q->c.state));
     c = q->c;
     code = case_move(tx, &c, CASE_DROPPED, sentence(q, "dropped"), q->now, e);
     if (!code)
         code = question_forget_case(tx, c.id, q->now, e);
+    if (!code && lapsed) /* how it stands was told */
+        return end_lookout(tx, q, e);
     if (!code)
         code = tell_dropped(tx, q, e);
     if (!code && c.isolation && c.told) /* whose end nobody was told while the case was at work */

@@ -35,7 +35,7 @@ struct desk_order {
 enum err_code desk_retry(struct engine *g, const struct desk_order *o, struct err *e);
 
 /**
- * A case that is not over is let go: nothing more is done or told about it. An isolation that was requested is
+ * A case that is not over, or whose absent machine is looked out for, is let go: nothing more is done or told about it. An isolation that was requested is
  * still followed, and an action that is under way may still be carried out. The reason is demanded. Errors as
  * desk_retry's; ERR_INVALID without a reason.
  */

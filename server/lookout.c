@@ -4,8 +4,6 @@
 #include "log.h"
 #include "store_questions.h"
 
-#define LOOKOUT_FOR_MS (30 * DAY_MS)
-
 struct lookout {
     struct ledger_turn *t;
     enum { LOOK_ON, SEEN, TO_A_PERSON } outcome;

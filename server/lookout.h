@@ -12,6 +12,7 @@
 
 /* A machine reports about once a day (defender-api.md section 3.2, lastSeen), but at once when it comes back. */
 #define LOOKOUT_EVERY_MS HOUR_MS
+#define LOOKOUT_FOR_MS   (30 * DAY_MS)
 
 /** A run over a row that FAILED with `lapsed`. Ends the claim. */
 void lookout_run(struct ledger_turn *t);

@@ -395,9 +395,12 @@ static const char *what_now(const struct notice *n, struct arena *arena)
             "`cordon cases show %s` tells how it stands.",
             case_id);
     case NOTICE_LAPSING:
-        return "Defender keeps trying for about three days and gives up then. cordon looks on after that, for "
-               "30 days: when the machine is seen again, the case begins anew and is judged by the policy of "
-               "then. Another message says how it ended.";
+        return arena_fmt(
+            arena,
+            "Defender keeps trying for about three days and gives up then. cordon looks on after that, for "
+            "30 days: when the machine is seen again, the case begins anew and is judged by the policy of "
+            "then, unless `cordon cases drop %s --why TEXT` has let it go. Another message says how it ended.",
+            case_id);
     case NOTICE_REVIEW:
     case NOTICE_OVERDUE:
         return arena_fmt(

@@ -16,7 +16,8 @@
  *  facts are read again before anything is done, its steps and what is done of them stay. So it is, too, when
  *  its isolation is over and a step waited for that.
  *  ACTING and DONE become RECEIVED once, when a stronger source pushes (case_strengthen).
- *  DROPPED is a person's word, and so is EXPANDING after DONE or FAILED: tried again (desk.h).     */
+ *  DROPPED is a person's word (after DONE while an absent machine is looked out for, which would begin it anew), and so
+ *  is EXPANDING after DONE or FAILED: tried again (desk.h).                                        */
 enum case_state {
     CASE_RECEIVED,
     CASE_EXPANDING,

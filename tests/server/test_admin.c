@@ -1401,6 +1401,7 @@ static void test_admin__how_an_isolation_is_stopped_is_said(void **state)
         {"state = 'pending'", "cancel the action in the Defender portal",
          "cancel the action in the Defender portal"},
         {"state = 'failed', posted = 1", "release it there if it is", "release it there if it is"},
+        {"posted = 0, lapsed = 1736244672000", "letting them go stops that", "is not isolated"},
     };
     struct desk *d = open_desk(false);
     char id[ID_TEXT_SIZE], path[80];

@@ -2710,6 +2710,29 @@ static void test_ledger__an_absent_machine_is_isolated_when_it_is_seen(void **st
     rig_close(&r);
 }
 
+/* A person has decided against it meanwhile: weeks later nothing is isolated, and people hear nothing of it. */
+static void test_ledger__a_lookout_ends_when_the_case_is_let_go(void **state)
+{
+    struct desk_order drop = {.who = "maria", .why = "re-imaged"};
+    struct rig r;
+    struct err e = {0};
+
+    (void)state;
+    rig_open(&r, NULL);
+    drop.id = lapsed(&r);
+    if (desk_drop(r.g, &drop, &e))
+        fail_msg("%s", e.text);
+    machine_seen(&r, ",\"lastSeen\":\"2025-01-10T21:00:00.5Z\"");
+    rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "GET", GET_MACHINE), 0);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    rig_pass(&r, 31 * DAY_MS, 12 * HOUR_MS);
+    assert_string_equal(rig_told(&r, drop.id), "requested lapsing not_isolated");
+    assert_int_equal(rig_case(&r, drop.id).state, CASE_DROPPED);
+    assert_int_equal(desk_drop(r.g, &drop, &e), ERR_CONFLICT);
+    rig_close(&r);
+}
+
 /* The policy in force decides then, not the one of the first time. */
 static void test_ledger__a_machine_that_is_seen_is_judged_anew(void **state)
 {
@@ -3139,6 +3162,7 @@ int main(void)
         cmocka_unit_test(test_ledger__an_absent_machine_is_isolated_when_it_is_seen),
         cmocka_unit_test(test_ledger__a_machine_that_is_seen_is_judged_anew),
         cmocka_unit_test(test_ledger__a_case_that_is_not_done_when_its_machine_is_seen_begins_anew),
+        cmocka_unit_test(test_ledger__a_lookout_ends_when_the_case_is_let_go),
         cmocka_unit_test(test_ledger__a_lookout_does_not_overrule_a_release),
         cmocka_unit_test(test_ledger__a_merged_or_lost_machine_is_a_persons_business),
         cmocka_unit_test(test_ledger__machines_that_nobody_watches_are_taken_over),

@@ -1235,7 +1235,7 @@ static const char *const case_ways[CASE_STATES] = {
     [CASE_DECIDING] = "deciding acting failed dropped",
     [CASE_ACTING] = "deciding waiting done failed dropped",
     [CASE_WAITING] = "deciding acting done failed dropped",
-    [CASE_DONE] = "expanding",
+    [CASE_DONE] = "expanding dropped",
     [CASE_FAILED] = "expanding dropped",
     [CASE_DROPPED] = "",
 };

@@ -9,6 +9,7 @@
 #include "ledger.h"
 #include "mute.h"
 #include "notice_letter.h"
+#include "store_work.h"
 
 static void write_steps(struct json_out *o, const struct step_record *steps, size_t n)
 {
@@ -436,6 +437,7 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
     struct audit_record *orders;
     struct mute_record mute;
     struct api_story story = {.c = &c};
+    int64_t due = 0;
     bool muted = false;
     enum err_code code =
         arena ? store_case_load(s, arena, id, &c, e) : err_set(e, ERR_NOMEM, "case");
@@ -456,6 +458,8 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
     if (!code && c.isolation)
         code = store_isolation_load(s, arena, c.isolation, &isolation, e);
     if (!code)
+        code = store_work_due(s, id, &due, e);
+    if (!code)
         code = store_audit_orders(s, arena, id, c.isolation ? isolation.case_id : 0, &orders,
                                   &story.n_orders, e);
     if (code)
@@ -466,6 +470,7 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
     story.actions = actions;
     story.isolation = c.isolation ? &isolation : NULL;
     write_case(&o, &c, steps, story.n_steps);
+    json_out_time(&o, "due", due); /* when it is tried again, or gone on with */
     json_out_string(&o, "silenced", muted ? mute_words(&mute, arena) : NULL);
     json_out_raw(&o, "facts", c.facts);
     code = write_isolation(&o, "isolation", s, arena, story.isolation, e);

@@ -85,6 +85,7 @@ static void facts_part(struct console_page *p, const struct json *c)
     html_pair(&p->out, "Pushed by", json_get_string(c, "source"));
     frame_time_pair(p, "Came", frame_moment(c, "created"));
     frame_time_pair(p, "Updated", frame_moment(c, "updated"));
+    frame_time_pair(p, "Gone on with", frame_moment(c, "due"));
     html_pairs_end(&p->out);
     JSON_EACH (q, json_get(c, "questions")) {
         const char *of = frame_text(q, "state");

@@ -296,6 +296,32 @@ enum err_code store_work_waiting(struct store *s, enum work_kind kind, int64_t u
     return code;
 }
 
+struct coming {
+    int64_t id, due;
+};
+
+static enum err_code read_due(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct coming *c = arg;
+    struct db_rows *rows;
+    enum err_code code = db_query(
+        tx, e, &rows,
+        "SELECT coalesce(max(due), 0) FROM work WHERE id = $1 AND owner IS NULL AND due < $2", "ii",
+        c->id, WORK_PARKED);
+
+    return code ? code : store_take_int(rows, &c->due, e);
+}
+
+enum err_code store_work_due(struct store *s, int64_t id, int64_t *ret, struct err *e)
+{
+    struct coming c = {.id = id};
+    enum err_code code = db_read(s->db, read_due, &c, e);
+
+    if (!code)
+        *ret = c.due;
+    return code;
+}
+
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
 enum err_code work_put(struct db_tx *tx, int64_t id, enum work_kind kind,

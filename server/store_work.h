@@ -101,6 +101,8 @@ enum err_code store_work_try_now(struct store *s, struct err *e);
 /** Rows of a kind that nobody holds and that are due until then, wall ms. */
 enum err_code store_work_waiting(struct store *s, enum work_kind kind, int64_t until, int64_t *ret,
                                  struct err *e);
+/** When the row about this comes next, wall ms; 0: it has none, it is parked, or somebody is at work on it. */
+enum err_code store_work_due(struct store *s, int64_t id, int64_t *ret, struct err *e);
 /** Rows by kind, leased or not (for the metrics). */
 enum err_code store_work_count(struct store *s, int64_t ret[WORK_KINDS], struct err *e);
 

@@ -1222,6 +1222,31 @@ static enum err_code poll_fn(struct db_tx *tx, void *arg, struct err *e)
 
 /* Another source may take the first one's place, and has not pushed when the case came. Nor has polling, of which there is no
  * delivery. */
+/* What cordon tries on with is no standstill: people see when it does. */
+static void test_admin__a_case_says_when_it_is_gone_on_with(void **state)
+{
+    struct desk *d = open_desk(false);
+    int64_t id = push(d, "contoso", "da1_-1");
+    char text[ID_TEXT_SIZE];
+    const char *path = arena_fmt(d->a, "/api/cases/%s", id_format(id, text));
+    struct fetched f;
+
+    (void)state;
+    run(d, "UPDATE work SET due = 1736245000000");
+    AUTO(json_freep) struct json *waits = get(d, path, 200);
+    assert_string_equal(json_get_string(waits, "due"), "2025-01-07T10:16:40.000Z");
+    assert_int_equal(ask(d, "GET", path + strlen("/api"), NULL, &f), 200);
+    assert_non_null(strstr(f.body, "<dt>Gone on with</dt>"));
+    fetched_clear(&f);
+    run(d, "UPDATE work SET owner = 'somebody'"); /* who is at work on it now */
+    AUTO(json_freep) struct json *at_work = get(d, path, 200);
+    assert_int_equal(json_type(json_get(at_work, "due")), JSON_NULL);
+    run(d, "DELETE FROM work");
+    AUTO(json_freep) struct json *done = get(d, path, 200);
+    assert_int_equal(json_type(json_get(done, "due")), JSON_NULL);
+    close_desk(d);
+}
+
 static bool happened(struct desk *d, int64_t id, const char *what)
 {
     char text[ID_TEXT_SIZE];
@@ -1923,6 +1948,7 @@ int main(void)
         cmocka_unit_test(test_admin__a_case_is_told_whole),
         cmocka_unit_test(test_admin__a_case_has_a_timeline),
         cmocka_unit_test(test_admin__a_timeline_knows_whose_release_it_was),
+        cmocka_unit_test(test_admin__a_case_says_when_it_is_gone_on_with),
         cmocka_unit_test(test_admin__a_timeline_has_the_orders_of_people),
         cmocka_unit_test(test_admin__a_timeline_names_no_source_that_came_later),
         cmocka_unit_test(test_admin__the_console_finds_a_case_by_its_alert),

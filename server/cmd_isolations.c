@@ -12,9 +12,9 @@
 #include "rest.h"
 #include "settings.h"
 
-static const char *const titles[] = {"ISOLATION", "STATE",     "MACHINE",   "TENANT",
-                                     "BY",        "REQUESTED", "CONFIRMED", "RELEASED",
-                                     "REVIEW",    "CASE",      "WHY",       NULL};
+static const char *const titles[] = {"ISOLATION", "STATE",     "MACHINE",   "TENANT",   "BY",
+                                     "RULE",      "REQUESTED", "CONFIRMED", "RELEASED", "REVIEW",
+                                     "CASE",      "WHY",       NULL};
 
 static void row(struct arena *a, const struct json *i, const char **cells)
 {
@@ -26,12 +26,13 @@ static void row(struct arena *a, const struct json *i, const char **cells)
     cells[2] = name && *name ? name : json_get_string(i, "machine_id");
     cells[3] = json_get_string(i, "tenant");
     cells[4] = !adopted ? "cordon" : by && *by ? by : "others";
-    cells[5] = cli_time(a, json_get_string(i, "requested"));
-    cells[6] = cli_time(a, json_get_string(i, "confirmed"));
-    cells[7] = cli_time(a, json_get_string(i, "released"));
-    cells[8] = cli_time(a, json_get_string(i, "review"));
-    cells[9] = json_get_string(i, "case");
-    cells[10] = json_get_string(i, "why");
+    cells[5] = json_get_string(i, "rule");
+    cells[6] = cli_time(a, json_get_string(i, "requested"));
+    cells[7] = cli_time(a, json_get_string(i, "confirmed"));
+    cells[8] = cli_time(a, json_get_string(i, "released"));
+    cells[9] = cli_time(a, json_get_string(i, "review"));
+    cells[10] = json_get_string(i, "case");
+    cells[11] = json_get_string(i, "why");
 }
 
 static const struct cli_kind isolation = {.name = "isolation",
@@ -50,8 +51,9 @@ static const struct cli_command list_command = {
     .name = "isolations list",
     .about =
         "Every episode of a machine being isolated. A machine is isolated when its state says so:\n"
-        "requested and pending mean that Defender has not confirmed it. BY: who asked Defender for it;\n"
-        "REVIEW: when people are asked next whether it is still right.",
+        "requested and pending mean that Defender has not confirmed it. BY: who asked Defender for it, and\n"
+        "RULE: by which rule; REVIEW: when people are asked next whether it is still right; WHY: the reason\n"
+        "of its state.",
     .options = list_options,
 };
 

@@ -985,7 +985,7 @@ static void test_cli__the_last_isolation_of_a_machine_is_shown(void **state)
     peer_free(p);
 }
 
-/* README.md, "What is isolated, and how it ends": since when, for which case, who asked, when people are asked next. */
+/* README.md, "What is isolated, and how it ends": since when, by which rule and for which case, who asked, when people are asked next. */
 static void test_cli__the_ledger_says_who_asked_and_when_people_are_asked_next(void **state)
 {
     struct fixture *f = *state;
@@ -999,17 +999,18 @@ static void test_cli__the_ledger_says_who_asked_and_when_people_are_asked_next(v
             .status = 200,
             .body =
                 "{\"isolations\":[{\"id\":\"01\",\"state\":\"isolated\",\"machine_name\":\"ws-1\","
-                "\"tenant\":\"contoso\",\"adopted\":false,\"requestor\":\"app-7\",\"requested\":"
+                "\"tenant\":\"contoso\",\"adopted\":false,\"requestor\":\"app-7\",\"rule\":\"contain\",\"requested\":"
                 "\"2026-01-01T10:20:30.123Z\",\"review\":\"2026-01-02T10:20:31.000Z\",\"case\":\"c1\"},"
                 "{\"id\":\"02\",\"state\":\"isolated\",\"machine_name\":\"ws-2\",\"adopted\":true,"
                 "\"requestor\":\"ann@x.example\"},"
                 "{\"id\":\"03\",\"state\":\"isolated\",\"machine_name\":\"ws-3\",\"adopted\":true,"
                 "\"requestor\":null}],\"next\":null}"});
     assert_int_equal(cordon(f, "isolations", "list", NULL), 0);
-    assert_says(f->ran.out, "  BY             REQUESTED             CONFIRMED  RELEASED  REVIEW  ");
+    assert_says(f->ran.out,
+                "  BY             RULE     REQUESTED             CONFIRMED  RELEASED  REVIEW  ");
     assert_says(
         f->ran.out,
-        "\n01         isolated  ws-1     contoso  cordon         2026-01-01 10:20:30Z  -      "
+        "\n01         isolated  ws-1     contoso  cordon         contain  2026-01-01 10:20:30Z  -      "
         "    -         2026-01-02 10:20:31Z  c1    -\n");
     assert_says(f->ran.out, "  ws-2     -        ann@x.example  ");
     assert_says(f->ran.out, "  ws-3     -        others         ");

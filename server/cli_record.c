@@ -84,7 +84,7 @@ static void name_one(const struct cli_kind *kind, const char *id, const char *ve
 
     buf_addf(path, "%s/%s%s%s", kind->path, encoded ? encoded : "", verb ? "/" : "",
              verb ? verb : "");
-    buf_addf(what, "%s '%.60s'", kind->name, id);
+    buf_addf(what, "%s '%.60s'%s", kind->name, id, kind->where ? kind->where : "");
 }
 
 /* *one, with all of the list of which it holds the first page. */

@@ -13,6 +13,7 @@ struct cli_kind {
     const char *open;          /* the query that leaves only those that are not over: "?open=1" */
     const char *const *titles; /* of the table, NULL-terminated */
     const char *const *but;    /* members that are left out where one is shown; NULL: none */
+    const char *where;         /* follows "there is no question 01abc"; NULL: nothing */
     const char *paged;         /* a list of one's, of which an answer holds a page; NULL: none */
     /* One row: as many texts as there are titles; they live in a or in one. NULL: "-". */
     void (*row)(struct arena *a, const struct json *one, const char **cells);

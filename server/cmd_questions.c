@@ -32,6 +32,8 @@ static const struct cli_kind question = {.name = "question",
                                          .list = "questions",
                                          .open = "?state=open",
                                          .titles = titles,
+                                         .where = "; `cordon questions list --open` has those "
+                                                  "that wait for an answer, with their ids",
                                          .paged = "cases",
                                          .row = row};
 

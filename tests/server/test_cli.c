@@ -1399,6 +1399,23 @@ static void test_cli__a_question_is_shown_whole(void **state)
     peer_free(p);
 }
 
+/* People have the case's id at hand, or the alert's. */
+static void test_cli__who_names_no_question_hears_where_they_are(void **state)
+{
+    static const char *const words[] = {"approve", "refuse"};
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+
+    put_admin(f, p);
+    peer_script(p, &(struct peer_answer){.status = 404, .body = "{\"title\":\"Not Found\"}"});
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        assert_int_equal(cordon(f, words[i], "da1_-1", NULL), 1);
+        assert_says(f->ran.err,
+                    "there is no question 'da1_-1'; `cordon questions list --open` has");
+    }
+    peer_free(p);
+}
+
 /* Whoever finds one open knows whom to wake. */
 static void test_cli__a_list_of_questions_says_who_was_asked(void **state)
 {
@@ -1479,6 +1496,7 @@ int main(void)
         TEST(who_is_not_ready_says_in_json_why),
         TEST(a_case_ends_with_what_happened_when),
         TEST(a_question_is_shown_whole),
+        TEST(who_names_no_question_hears_where_they_are),
         TEST(a_list_of_questions_says_who_was_asked),
         TEST(what_one_is_about_is_shown_to_its_end),
         TEST(fields_lists_the_vocabulary),

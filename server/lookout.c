@@ -73,10 +73,11 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct lookout *x = arg;
     struct ledger_turn *t = x->t;
-    struct isolation_record open;
+    struct isolation_record open, over = t->row;
     bool found = false, released = false;
     enum err_code code;
 
+    over.lapsed = 0; /* to people: it is looked out for no longer */
     x->begun = x->busy = 0;
     if (x->outcome == LOOK_ON)
         return work_again(tx, &t->w, t->now + LOOKOUT_EVERY_MS, 0, e);
@@ -86,7 +87,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!code && x->outcome == SEEN && !released)
         code = case_each(tx, t->arena, t->row.id, CASE_STATES, 0, begin_anew, x, e);
     else if (!code && !found)
-        code = ledger_tell(tx, t, &t->row, NOTICE_NOT_ISOLATED,
+        code = ledger_tell(tx, t, &over, NOTICE_NOT_ISOLATED,
                            released ? "the machine came back, and was isolated and released since"
                                     : x->why,
                            NULL, e);

@@ -98,6 +98,13 @@ static bool is_unknown(const struct notice *n)
     return n->kind == NOTICE_NOT_ISOLATED && n->isolation && isolation_is_unknown(n->isolation);
 }
 
+/* Defender has given an absent machine up, and cordon has not (lookout.h). */
+static bool is_looked_out_for(const struct notice *n)
+{
+    return n->kind == NOTICE_NOT_ISOLATED && n->isolation && !n->beside &&
+           n->isolation->state == ISOLATION_FAILED && n->isolation->lapsed;
+}
+
 static const char *headline_of(const struct notice *n)
 {
     if (n->beside && is_confirmed(n->beside) && kinds[n->kind].beside)
@@ -339,6 +346,13 @@ static const char *after_request(const struct notice *n)
 
 static const char *after_failure(const struct notice *n, struct arena *arena, const char *case_id)
 {
+    if (is_looked_out_for(n))
+        return arena_fmt(
+            arena,
+            "A person should look at this now. cordon looks out for the machine for 30 days: when it is seen again, "
+            "the case begins anew and is judged by the policy of then, unless `cordon cases drop %s --why TEXT` "
+            "has let it go. `cordon cases show %s` tells what cordon saw and did.",
+            case_id, case_id);
     return arena_fmt(
         arena,
         "A person should look at this now. %s; `cordon cases show %s` tells what cordon saw and did.",

@@ -2515,6 +2515,9 @@ static int64_t lapsed(struct rig *r)
     assert_int_equal(rig_isolation(r).state, ISOLATION_FAILED);
     assert_string_equal(rig_told(r, id), "requested lapsing not_isolated");
     assert_true(rig_isolation(r).lapsed > 0);
+    /* who takes it in hand knows that it may be isolated weeks later */
+    assert_non_null(strstr(rig_words(r, id), "looks out for the machine for 30 days"));
+    assert_non_null(strstr(rig_words(r, id), "`cordon cases drop "));
     return id;
 }
 
@@ -2780,6 +2783,7 @@ static void test_ledger__a_merged_or_lost_machine_is_a_persons_business(void **s
         rig_pass(&r, rows[i].wait_ms, HOUR_MS);
         assert_non_null(strstr(rig_subject(&r, id), rows[i].why));
         assert_string_equal(rig_told(&r, id), "requested lapsing not_isolated not_isolated");
+        assert_null(strstr(rig_words(&r, id), "looks out for the machine"));
         looked = rig_seen(&r, "GET", GET_MACHINE);
         rig_pass(&r, 5 * HOUR_MS, HOUR_MS); /* that was the last look */
         assert_int_equal(rig_seen(&r, "GET", GET_MACHINE), looked);

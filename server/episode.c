@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "act.h"
+#include "adopt.h"
 #include "deed.h"
 #include "ledger.h"
 #include "policy.h"
@@ -200,7 +201,7 @@ enum err_code episode_find_given_up(struct db_tx *tx, struct episode *x, struct 
         return ERR_OK;
     code = isolation_find_failed(tx, x->arena, r->tenant, a->id, &known, &found, e);
     if (!code && !found)
-        code = ledger_find_lost(tx, x->arena, r->tenant, a, &known, &found, e);
+        code = adopt_find_lost(tx, x->arena, r->tenant, a, &known, &found, e);
     if (code || !found)
         return code;
     r->adopted = known.adopted;
@@ -214,7 +215,7 @@ enum err_code episode_tell_after_all(struct db_tx *tx, struct episode *x, int64_
 {
     const struct ledger_turn t = {.g = x->g, .rt = x->rt, .arena = x->arena, .now = x->now};
 
-    return given_up ? ledger_tell_after_all(tx, &t, given_up, r, e) : ERR_OK;
+    return given_up ? adopt_tell_after_all(tx, &t, given_up, r, e) : ERR_OK;
 }
 
 /* Is it not known what r, which fails without an action of Defender's, has led to? Defender said that such a request is under way,

@@ -101,7 +101,7 @@ enum err_code episode_check_found(struct db_tx *tx, struct episode *x, struct er
  *  came of it: then r says so. *ret: the id of that row; 0: there is none. */
 enum err_code episode_find_given_up(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                                     int64_t *ret, struct err *e);
-/** Whoever waited for that row hears of it (ledger_tell_after_all). */
+/** Whoever waited for that row hears of it (adopt_tell_after_all). */
 enum err_code episode_tell_after_all(struct db_tx *tx, struct episode *x, int64_t given_up,
                                      const struct isolation_record *r, struct err *e);
 /** Moves the row; when it is settled by that, its cases go on and its work ends. One that fails, and of which Defender said that

@@ -171,54 +171,6 @@ enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
     return code;
 }
 
-enum err_code ledger_find_lost(struct db_tx *tx, struct arena *arena, const char *tenant,
-                               const struct defender_action *a, struct isolation_record *ret,
-                               bool *ret_found, struct err *e)
-{
-    int64_t id = 0;
-    enum err_code code = deed_row(a, &id) ? isolation_load(tx, arena, id, ret, e) : ERR_NOT_FOUND;
-    bool displaced = !code && ret->action_id && strcasecmp(ret->action_id, a->id) != 0 &&
-                     (ret->state == ISOLATION_ISOLATED || ret->state == ISOLATION_RELEASED);
-
-    *ret_found = !code && (displaced || (ret->state == ISOLATION_FAILED && !ret->action_id)) &&
-                 strcmp(ret->tenant, tenant) == 0 &&
-                 strcasecmp(ret->machine_id, a->machine_id) == 0;
-    if (*ret_found && displaced) { /* what it says is of that one */
-        ret->adopted = false;
-        ret->requestor = a->requestor[0] ? a->requestor : NULL;
-    }
-    return code == ERR_NOT_FOUND ? ERR_OK : code;
-}
-
-struct telling_after_all {
-    const struct ledger_turn *t;
-    const struct isolation_record *r;
-};
-
-/* case_visit_fn */
-static enum err_code tell_after_all(struct db_tx *tx, void *arg, struct case_record *of,
-                                    bool *ret_done, struct err *e)
-{
-    const struct telling_after_all *a = arg;
-    const struct ledger_turn *t = a->t;
-    struct case_record c; /* with its facts */
-    const struct notice n = {.kind = NOTICE_ISOLATED, .c = &c, .isolation = a->r};
-    enum err_code code = case_load(tx, t->arena, of->id, &c, e);
-
-    (void)ret_done;
-    if (!code)
-        code = case_join(tx, &c, a->r->id, e);
-    return code || !c.told ? code : notice_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
-}
-
-enum err_code ledger_tell_after_all(struct db_tx *tx, const struct ledger_turn *t, int64_t given_up,
-                                    const struct isolation_record *r, struct err *e)
-{
-    struct telling_after_all a = {t, r};
-
-    return case_each(tx, t->arena, given_up, CASE_STATES, 0, tell_after_all, &a, e);
-}
-
 int64_t ledger_in_force_by(const struct isolation_record *r)
 {
     return r->took_effect ? r->took_effect : r->confirmed + DEFENDER_SKEW_MS;

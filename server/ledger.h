@@ -47,16 +47,6 @@ static inline bool ledger_is_known(const struct isolation_record *r)
 {
     return r->case_id || r->reminded;
 }
-/** An isolation of a tenant that no row of the ledger's has, and that bears the id of one that was given up: its answer was lost,
- *  and nothing came to light for as long as it was looked for; or another one was in force and took its place, and is
- *  over (section 4.5: ours may run then). */
-enum err_code ledger_find_lost(struct db_tx *tx, struct arena *arena, const char *tenant,
-                               const struct defender_action *a, struct isolation_record *ret,
-                               bool *ret_found, struct err *e);
-/** r is what that row (its id: given_up) was about, and Defender has confirmed it: its cases are r's from now on, and whoever was
- *  told that it is not known, or that the machine is not isolated, hears that it is. */
-enum err_code ledger_tell_after_all(struct db_tx *tx, const struct ledger_turn *t, int64_t given_up,
-                                    const struct isolation_record *r, struct err *e);
 /** By when r, which Defender has confirmed, was certainly in force: by its clock (wall ms), for deed_was_released. */
 int64_t ledger_in_force_by(const struct isolation_record *r);
 /** Does a look show that r, which Defender has confirmed, was released since, and that the machine is free? In doubt it

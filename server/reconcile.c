@@ -19,9 +19,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "adopt.h"
 #include "deed.h"
 #include "defender.h"
-#include "id.h"
 #include "ledger.h"
 #include "log.h"
 #include "store_polls.h"
@@ -166,75 +166,6 @@ static enum err_code end(struct db_tx *tx, struct settling *s, struct isolation_
     return code;
 }
 
-/* known: a row of the ledger's that cordon gave up on, and this action is what it was about; id 0: none. */
-static enum err_code adopt(struct db_tx *tx, struct settling *s, const char *machine_id,
-                           const struct defender_action *a, const struct isolation_record *known,
-                           struct err *e)
-{
-    struct reconciling *p = s->p;
-    struct isolation_record *r = &s->adopted;
-    const struct ledger_turn t = {.g = p->g, .rt = p->rt, .arena = p->arena, .now = p->now};
-    enum err_code code;
-
-    *r = (struct isolation_record){
-        .id = id_new(p->g->clock),
-        .tenant = p->row.tenant,
-        .machine_id = machine_id,
-        .machine_name = a->machine_name[0] ? a->machine_name : NULL,
-        .type = "unknown", /* scope does not tell: trap 20 */
-        .comment = a->comment,
-        .requestor = a->requestor[0] ? a->requestor : NULL,
-        .action_id = a->id,
-        .state = ISOLATION_PENDING,
-        .adopted = true,
-        .requested = a->created_ms < p->now ? a->created_ms : p->now,
-        .updated = p->now,
-    };
-    if (known->id) {
-        r->case_id = known->case_id;
-        r->type = known->type;
-        r->comment = known->comment;
-        r->rule = known->rule;
-        r->requestor = known->requestor;
-        r->adopted = known->adopted;
-        r->requested = known->requested;
-    }
-    if (a->status == DEFENDER_SUCCEEDED) {
-        r->state = ISOLATION_ISOLATED;
-        r->confirmed = p->now;
-        r->took_effect = deed_took_effect(a);
-        r->review = p->now + policy_review(p->rt->config->policy);
-    }
-    code = isolation_insert(tx, r, e);
-    if (!code && r->state == ISOLATION_ISOLATED)
-        code = ledger_take(tx, p->arena, r, p->now, e);
-    else if (!code)
-        code = work_put(tx, r->id, WORK_ISOLATION, WORK_NORMAL, p->now, p->now, NULL, e);
-    return code || !known->id ? code : ledger_tell_after_all(tx, &t, known->id, r, e);
-}
-
-/* Does the ledger know that this action is over? A list that lags must not bring it back. */
-static enum err_code is_over(struct db_tx *tx, struct settling *s, const struct defender_action *a,
-                             bool *ret, struct isolation_record *ret_given_up, struct err *e)
-{
-    struct isolation_record r;
-    bool found = false, lost = false;
-    enum err_code code =
-        isolation_find_action(tx, s->p->arena, s->p->row.tenant, a->id, &r, &found, e);
-
-    if (!code && !found) {
-        code = ledger_find_lost(tx, s->p->arena, s->p->row.tenant, a, &r, &found, e);
-        lost = found;
-    }
-    *ret = !code && found;
-    /* What cordon gave up on may have come about after all. */
-    if (*ret && (lost || r.state == ISOLATION_FAILED) && a->status == DEFENDER_SUCCEEDED) {
-        *ret = false;
-        *ret_given_up = r;
-    }
-    return code;
-}
-
 /* The list has to show a again: it is an isolation, and none that followed (its id; NULL: none is) is about. */
 static void leave(struct reconciling *p, const struct defender_action *a, const char *followed)
 {
@@ -258,6 +189,7 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
     struct reconciling *p = s->p;
     const struct defender_action *a = standing(s->d), *doubt = doubtful(s->d);
     const char *machine_id = s->d->actions[0].machine_id;
+    const struct ledger_turn turn = {.g = p->g, .rt = p->rt, .arena = p->arena, .now = p->now};
     struct isolation_record open, given_up = {0};
     struct work claim = *p->w;
     bool found = false, over = false, known = false;
@@ -275,7 +207,7 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
     }
     over = found && was_released(s->d, &open);
     if ((a || doubt) && (!found || over))
-        code = is_over(tx, s, a ? a : doubt, &known, &given_up, e);
+        code = adopt_is_over(tx, p->arena, p->row.tenant, a ? a : doubt, &known, &given_up, e);
     if (found && !over) {
         leave_open(p, s->d, open.action_id);
     } else {
@@ -290,7 +222,7 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
     if (over)
         code = end(tx, s, &open, a && !known && a->status == DEFENDER_SUCCEEDED ? a : NULL, e);
     if (!code && a && !known)
-        code = adopt(tx, s, machine_id, a, &given_up, e);
+        code = adopt_take(tx, &turn, p->row.tenant, machine_id, a, &given_up, &s->adopted, e);
     return code ? code : work_keep(tx, &claim, clock_wall_ms(p->g->clock), e);
 }
 

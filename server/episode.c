@@ -145,6 +145,16 @@ bool episode_is_outdated(struct episode *x, const struct runtime *rt)
     return true;
 }
 
+/* The look may be too old to show what came about at `since`: it does when it was taken at `until` or later. */
+static void mind_the_lag(struct episode *x, int64_t since, int64_t until, const char *what)
+{
+    if (x->now < since || x->look->read_ms >= until)
+        return;
+    x->finding = FOUND_LAGGING;
+    (void)err_set(&x->why, ERR_AGAIN, "%s", what);
+    x->why.retry_ms = until > x->now ? until - x->now : 0;
+}
+
 enum err_code episode_check_found(struct db_tx *tx, struct episode *x, struct err *e)
 {
     struct isolation_record r = {0};
@@ -153,18 +163,14 @@ enum err_code episode_check_found(struct db_tx *tx, struct episode *x, struct er
 
     if (x->finding == FOUND_ISOLATE)
         code = isolation_find_action(tx, x->arena, x->row.tenant, x->action->id, &r, &found, e);
-    if (code || !found || r.state != ISOLATION_RELEASED)
-        return code;
-    x->finding = FOUND_NONE;
-    if (x->own == x->action)
-        x->own = NULL;
-    if (x->now >= r.released && x->now - r.released < WORK_SETTLE_MS) {
-        x->finding = FOUND_LAGGING;
-        (void)err_set(&x->why, ERR_AGAIN,
-                      "Defender does not list yet that the machine was released");
-        x->why.retry_ms = r.released + WORK_SETTLE_MS - x->now;
+    if (!code && found && r.state == ISOLATION_RELEASED) {
+        x->finding = FOUND_NONE;
+        if (x->own == x->action)
+            x->own = NULL;
+        mind_the_lag(x, r.released, r.released + WORK_SETTLE_MS,
+                     "Defender does not list yet that the machine was released");
     }
-    return ERR_OK;
+    return code;
 }
 
 /* case_visit_fn */

@@ -30,7 +30,7 @@ enum finding {
     FOUND_NONE,      /* not isolated, nothing under way: a POST is right */
     FOUND_ISOLATE,   /* an isolation is open or in force: adopt it */
     FOUND_RELEASING, /* somebody is releasing the machine: never against a person */
-    FOUND_LAGGING /* an isolation that is over, as the ledger knows: the list is behind, look again */
+    FOUND_LAGGING /* the ledger knows more than the list, or than so old a look, can show: look again */
 };
 
 /* One isolation at work: what the transactions below share. */
@@ -94,8 +94,8 @@ int64_t episode_not_too_late(int64_t now, int64_t due);
 /** Has a reload put another configuration into force than rt, by which it was judged whether a POST may leave? Then none does:
  *  x->why says so, and it is judged anew. */
 bool episode_is_outdated(struct episode *x, const struct runtime *rt);
-/** Before an isolation that was found (x->finding, x->action) is adopted for x->row: one that the ledger calls released is
- *  FOUND_LAGGING (x->why) as long as a list may lag, and then FOUND_NONE. */
+/** What x->look has found (x->finding, x->action) against what the ledger knows, before x->row goes by it: what that look may be too
+ *  old for is FOUND_LAGGING (x->why). An isolation that the ledger calls released is FOUND_NONE then. */
 enum err_code episode_check_found(struct db_tx *tx, struct episode *x, struct err *e);
 /** r, which Defender has confirmed by x->action, is no somebody else's if cordon asked for it before and gave up to find out what
  *  came of it: then r says so. *ret: the id of that row; 0: there is none. */

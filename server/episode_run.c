@@ -375,6 +375,7 @@ void episode_looked(struct episode *x, struct grounds *grounds)
     struct err e;
 
     x->grounds = grounds;
+    x->look = &grounds->look;
     (void)check_clock(x, &x->why);
     x->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
     if (episode_save(x, looked_fn, &e)) {

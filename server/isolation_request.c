@@ -295,6 +295,7 @@ static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
 
     q->outcome = OUTCOME_DONE;
     q->x.post = q->begun = false;
+    q->x.look = q->look;
     q->x.finding = episode_find(q->look, &q->x.action);
     if (q->x.finding == FOUND_RELEASING)
         return refuse(q, "somebody is releasing the machine at Defender");

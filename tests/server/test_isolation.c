@@ -588,6 +588,76 @@ static void test_isolation__what_defender_calls_under_way_and_never_lists_is_unk
     }
 }
 
+#define TAGS "/api/machines/" MACHINE "/tags"
+
+static struct {
+    struct rig *r;
+    pthread_t thread;
+    bool done;
+} step_that_takes_long;
+
+/* While the step before `isolate` is at work half a minute passes, and a person has the machine released. */
+static int64_t released_meanwhile(const struct clock *c)
+{
+    struct rig *r = step_that_takes_long.r;
+
+    if (!step_that_takes_long.done && rig_seen(r, "POST", TAGS) &&
+        pthread_equal(pthread_self(), step_that_takes_long.thread)) {
+        step_that_takes_long.done = true;
+        rig_sql(r, arena_fmt(r->arena,
+                             "UPDATE isolations SET state = 'released', released = %lld,"
+                             " updated = %lld",
+                             (long long)hands_wall(c) + 5000, (long long)hands_wall(c) + 5000));
+        hands_turn(&r->hands, 30 * SECOND_MS);
+    }
+    return hands_wall(c);
+}
+
+/* The look that was taken with the alert shows the isolation that was released since, and nothing of what came after that: here
+ * a colleague's, who has isolated the machine again by himself. */
+static void test_isolation__a_look_of_before_a_release_is_no_ground_to_ask(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, "rules:\n  - {name: contain, do: [tag: {add: x}, isolate: {}, email: {}]}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", TAGS, 0, 200, MACHINE_DOC);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    hands_turn(&r.hands, HOUR_MS);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, OTHER_ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "POST", TAGS, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 1, 200,
+             list_of(&r, ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    rig_says(
+        &r, "GET", LIST, 0, 200,
+        list_of(&r, ACTION_DOC("a3", "Isolate", "Pending", "null", "41:40") "," ACTION_DOC(
+                        "a2", "Unisolate", "Succeeded", "null",
+                        "41:20") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC("a9", "Isolate", "Succeeded", "null", "50:12"));
+    (void)rig_push(&r, OTHER_ALERT, MACHINE);
+    step_that_takes_long.r = &r;
+    step_that_takes_long.thread = pthread_self();
+    step_that_takes_long.done = false;
+    r.hands.clock.wall_ms = released_meanwhile;
+    (void)rig_work(&r);
+    r.hands.clock.wall_ms = hands_wall;
+    assert_true(step_that_takes_long.done);
+    rig_pass(&r, 20 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_string_equal(rig_isolation(&r).action_id, "a3");
+    rig_close(&r);
+}
+
 /* ---- people --------------------------------------------------------------------------------------------- */
 
 /* "not yet, cordon tries on" is not the last word, whichever way it ends. */
@@ -2792,6 +2862,7 @@ int main(void)
         cmocka_unit_test(
             test_isolation__an_unknown_request_is_looked_for_longer_than_it_is_asked_for),
         cmocka_unit_test(test_isolation__what_defender_calls_under_way_and_never_lists_is_unknown),
+        cmocka_unit_test(test_isolation__a_look_of_before_a_release_is_no_ground_to_ask),
         cmocka_unit_test(test_isolation__who_was_told_late_is_told_the_end),
         cmocka_unit_test(test_isolation__a_clock_that_is_far_off_isolates_nothing),
         cmocka_unit_test(test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right),

@@ -155,6 +155,22 @@ static void mind_the_lag(struct episode *x, int64_t since, int64_t until, const 
     x->why.retry_ms = until > x->now ? until - x->now : 0;
 }
 
+/* A reload may rename a tenant while a request of it is on its way: by the new name the ledger has no isolation of the machine. */
+static enum err_code mind_the_renamed(struct db_tx *tx, struct episode *x, struct err *e)
+{
+    struct isolation_record r;
+    bool found = false;
+    enum err_code code =
+        isolation_find_renamed(tx, x->arena, x->row.tenant, x->tenant->config->tenant_id,
+                               x->row.machine_id, &r, &found, e);
+
+    if (!code && found)
+        mind_the_lag(x, r.updated,
+                     r.posted ? r.posted + WORK_POST_LEASE_MS : r.updated + WORK_SETTLE_MS,
+                     "what was asked for under the tenant's name of before may not be listed yet");
+    return code;
+}
+
 enum err_code episode_check_found(struct db_tx *tx, struct episode *x, struct err *e)
 {
     struct isolation_record r = {0};
@@ -170,7 +186,7 @@ enum err_code episode_check_found(struct db_tx *tx, struct episode *x, struct er
         mind_the_lag(x, r.released, r.released + WORK_SETTLE_MS,
                      "Defender does not list yet that the machine was released");
     }
-    return code;
+    return code || x->finding != FOUND_NONE ? code : mind_the_renamed(tx, x, e);
 }
 
 /* case_visit_fn */

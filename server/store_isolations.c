@@ -131,6 +131,23 @@ enum err_code isolation_find_open(struct db_tx *tx, struct arena *a, const char 
                     tenant, machine_id, ret, ret_found, e);
 }
 
+enum err_code isolation_find_renamed(struct db_tx *tx, struct arena *a, const char *tenant,
+                                     const char *tenant_id, const char *machine_id,
+                                     struct isolation_record *ret, bool *ret_found, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT " ALL_COLUMNS " FROM isolations WHERE tenant IN (SELECT tenant FROM polls"
+                 " WHERE lower(tenant_id) = lower($1) AND tenant <> $2) AND machine_id = $3"
+                 " AND state IN " OPEN_STATES /* for the index */
+                 " AND (state = 'pending' OR (state = 'requested' AND posted <> 0))"
+                 " ORDER BY updated DESC LIMIT 1",
+                 "ttt", tenant_id, tenant, machine_id);
+
+    return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
+}
+
 enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const char *tenant,
                                     const char *action_id, struct isolation_record *ret,
                                     bool *ret_found, struct err *e)

@@ -92,6 +92,11 @@ enum err_code isolation_load(struct db_tx *tx, struct arena *a, int64_t id,
 enum err_code isolation_find_open(struct db_tx *tx, struct arena *a, const char *tenant,
                                   const char *machine_id, struct isolation_record *ret,
                                   bool *ret_found, struct err *e);
+/** What was asked for of the machine under another name that a configuration of before had for this tenant (its tenant_id), and
+ *  that has left and is not settled: the latest. */
+enum err_code isolation_find_renamed(struct db_tx *tx, struct arena *a, const char *tenant,
+                                     const char *tenant_id, const char *machine_id,
+                                     struct isolation_record *ret, bool *ret_found, struct err *e);
 /** The newest with this action of Defender's, open or not. */
 enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const char *tenant,
                                     const char *action_id, struct isolation_record *ret,

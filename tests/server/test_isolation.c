@@ -4,6 +4,7 @@
 
 #include "desk.h"
 #include "mime_read.h"
+#include "reconcile.h"
 
 #define OTHER_ALERT "da637_2"
 #define OTHER_ALERT_DOC                                                                            \
@@ -586,6 +587,37 @@ static void test_isolation__what_defender_calls_under_way_and_never_lists_is_unk
             rows[i].unknown);
         rig_close(&r);
     }
+}
+
+/* A reload gives the tenant another name while a request of it is on its way, whose answer is lost: by the new name the ledger has
+ * no isolation of the machine, and Defender lists none yet. */
+static void test_isolation__a_tenant_that_is_renamed_asks_for_nothing_twice(void **state)
+{
+    const char *ours;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    assert_int_equal(reconcile_start(r.g, NULL), ERR_OK);
+    (void)lose_answer(&r);
+    ours = list_of(&r, own_action(&r, "Pending"));
+    r.tenant = "lab"; /* the same tenant_id */
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+    assert_int_equal(reconcile_start(r.g, NULL), ERR_OK);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, OTHER_ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "GET", LIST, 0, 200, ours);
+    rig_says(&r, "POST", ISOLATE, 0, 201, ACTION_DOC("a9", "Isolate", "Pending", "null", "12:12"));
+    id = rig_push_to(&r, "lab", OTHER_ALERT, MACHINE, false);
+    rig_pass(&r, 5 * MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_string_equal(rig_isolation(&r).action_id, ACTION);
+    assert_int_equal(rig_case(&r, id).isolation, rig_isolation(&r).id);
+    rig_close(&r);
 }
 
 #define TAGS "/api/machines/" MACHINE "/tags"
@@ -2862,6 +2894,7 @@ int main(void)
         cmocka_unit_test(
             test_isolation__an_unknown_request_is_looked_for_longer_than_it_is_asked_for),
         cmocka_unit_test(test_isolation__what_defender_calls_under_way_and_never_lists_is_unknown),
+        cmocka_unit_test(test_isolation__a_tenant_that_is_renamed_asks_for_nothing_twice),
         cmocka_unit_test(test_isolation__a_look_of_before_a_release_is_no_ground_to_ask),
         cmocka_unit_test(test_isolation__who_was_told_late_is_told_the_end),
         cmocka_unit_test(test_isolation__a_clock_that_is_far_off_isolates_nothing),

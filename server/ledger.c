@@ -415,6 +415,27 @@ static bool is_open_high(struct review *v, const struct case_record *row)
     return open;
 }
 
+/* Has somebody isolated the machine beside us? Our release would end that as well. (What has come in the place of ours it does not
+ * touch.) */
+static const char *find_beside(const struct review *v)
+{
+    const struct defender_reads *look = &v->reads;
+    int64_t ours;
+
+    if (ledger_in_its_place(&v->t->row, look))
+        return NULL;
+    for (size_t i = 0; i < look->n_actions; i++) {
+        const struct defender_action *a = &look->actions[i];
+
+        if (a->type == DEFENDER_ISOLATE && a->status == DEFENDER_SUCCEEDED && !deed_row(a, &ours) &&
+            (!v->t->row.action_id || strcasecmp(a->id, v->t->row.action_id) != 0) &&
+            !deed_was_released(look->actions, look->n_actions, a->id, INT64_MAX))
+            return arena_fmt(v->t->arena, "%s has isolated the machine as well",
+                             a->requestor[0] ? a->requestor : "somebody else");
+    }
+    return NULL;
+}
+
 static struct case_filter of_machine(const struct isolation_record *r)
 {
     return (struct case_filter){
@@ -426,12 +447,15 @@ static const char *find_against(struct review *v)
 {
     const struct isolation_record *r = &v->t->row;
     const struct case_filter same = of_machine(r);
+    const char *beside = find_beside(v);
     struct case_record *cases;
     struct err off;
     size_t n = 0;
 
     if (!v->looked)
         return "Defender could not be read";
+    if (beside)
+        return beside;
     if (runtime_check_clock(v->t->tenant, &off))
         return arena_str(v->t->arena, off.text);
     if (store_case_list(v->t->g->store, v->t->arena, &same, &cases, &n, NULL))

@@ -1548,6 +1548,53 @@ static void test_ledger__a_rule_does_not_end_what_came_in_the_place_of_ours(void
     rig_close(&r);
 }
 
+/* Nor what somebody has asked for beside ours, before or after it took effect: the machine has one isolation, and our release
+ * would end his. A person may say so; and where his was released, or is cordon's own, the rule holds. */
+static void test_ledger__a_rule_does_not_end_what_stands_beside_ours(void **state)
+{
+    static const struct {
+        const char *label, *beside;
+        size_t releases;
+    } rows[] = {
+        {"after ours", DONE_DOC("a3", "Isolate", "31:00", "31:05"), 0},
+        {"while ours was under way", DONE_DOC("a3", "Isolate", "11:11", "11:12"), 0},
+        {"it was released before ours",
+         DONE_DOC("a3", "Isolate", "01:00", "01:05") "," DONE_DOC("a4", "Unisolate", "02:00",
+                                                                  "02:05"),
+         1},
+        {"it failed", ACTION_DOC("a3", "Isolate", "Failed", "null", "31:00"), 1},
+        {"it is of cordon's own",
+         ACTION_DOC("a3", "Isolate", "Succeeded", "\"cordon-0000000000001\"", "31:00"), 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, RULES_FREE_AFTER);
+        id = isolated(&r);
+        rig_says(&r, "GET", LIST, 0, 200,
+                 arena_fmt(r.arena, "{\"value\":[%s,%s]}", rows[i].beside,
+                           ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13")));
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        rig_pass(&r, 25 * HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), rows[i].releases);
+        if (!rows[i].releases) {
+            assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+            assert_string_equal(rig_told(&r, id), "requested isolated review");
+            assert_non_null(strstr(rig_words(&r, id),
+                                   "not released by itself: somebody has isolated the machine"));
+            assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+            (void)rig_work(&r);
+            assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+        }
+        rig_close(&r);
+    }
+}
+
 /* A clock that is hours ahead would end it hours early. */
 static void test_ledger__a_clock_that_is_far_off_releases_nothing_by_rule(void **state)
 {
@@ -3174,6 +3221,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_release_that_nobody_sees_to_is_taken_over),
         cmocka_unit_test(test_ledger__the_look_decides_about_the_release),
         cmocka_unit_test(test_ledger__a_rule_does_not_end_what_came_in_the_place_of_ours),
+        cmocka_unit_test(test_ledger__a_rule_does_not_end_what_stands_beside_ours),
         cmocka_unit_test(test_ledger__a_rule_releases_nothing_by_what_held_before),
         cmocka_unit_test(test_ledger__a_clock_that_is_far_off_releases_nothing_by_rule),
         cmocka_unit_test(test_ledger__a_clock_that_is_far_off_holds_a_step_that_releases_up),

@@ -457,9 +457,29 @@ static enum err_code skip_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : work_keep(tx, d->s->work, d->now, e);
 }
 
+/* ---- whose case it is ---------------------------------------------------------------------------- */
+
+/* Nothing is asked for because its source has lost its right: is there another one that pushed it and keeps its own? */
+static bool has_second(const struct config *config, const struct case_record *c)
+{
+    return c->weak && grounds_have_second(config, c);
+}
+
+/* Then nobody is asked how to go on after the step that was withheld for that: the case is judged anew as that one's. */
+static enum err_code find_second(const struct step *s, const struct step_record *failed, bool *ret,
+                                 struct err *e)
+{
+    struct case_record c;
+    enum err_code code = store_case_load(s->engine->store, s->arena, s->c->id, &c, e);
+
+    *ret = !code && failed->state == STEP_WITHHELD && c.state == CASE_ACTING && !c.isolation &&
+           has_second(s->runtime->config, &c);
+    return code;
+}
+
 /* ---- running ---------------------------------------------------------------------------------- */
 
-enum went { WENT_ON, WENT_LATER }; /* next step; or the claim was given back */
+enum went { WENT_ON, WENT_LATER, WENT_OVER }; /* next step; the claim was given back; no more */
 
 /* The store did not take it, or did not say: the case is claimed again in a moment. */
 static enum went run_again(struct step *s, const char *event, const struct err *e)
@@ -512,7 +532,7 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
     const struct step_record *failed = NULL;
     enum outcome outcome;
     enum err_code code = ERR_OK;
-    bool later = false;
+    bool later = false, second = false;
 
     s->n = record->n;
     s->written = false;
@@ -523,8 +543,12 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
         return WENT_ON;
     if (!code && !d.why)
         code = find_open_failure(s, steps, at, &failed, &why);
+    if (!code && failed)
+        code = find_second(s, failed, &second, &why);
     if (code)
         return run_again(s, "step_not_read", &why);
+    if (second)
+        return WENT_OVER;
     if (d.why)
         return skip(s, record, &d);
     outcome = attempt(s, steps, at, failed, &why);
@@ -561,17 +585,14 @@ struct settle {
     enum case_state state;
 };
 
-/* Nothing was asked for because its source has lost its right: is there another one that pushed it and keeps its own? Then it is
- * that one's case, and is judged anew. */
+/* It is the second one's case, if there is one, and is judged anew. */
 static enum err_code hand_to_second(struct db_tx *tx, const struct settle *t, struct case_record *c,
                                     bool *ret_handed, struct err *e)
 {
-    const struct config *config = t->rt->config;
     enum err_code code;
 
     *ret_handed = false;
-    if (!c->weak || !c->second || !config_may_isolate(config, c->second, c->tenant) ||
-        config_is_shadow(config, c->second))
+    if (!has_second(t->rt->config, c))
         return ERR_OK;
     code = case_strengthen(tx, c->id, c->second, c->second_delivery, c->second_machine_id, t->now,
                            ret_handed, e);
@@ -615,11 +636,14 @@ void act_run(const struct acting *a)
                      .arena = a->arena,
                      .opening = a->opening ? *a->opening : (struct opening){0}};
     struct settle t = {.g = g, .rt = a->rt, .w = a->w, .arena = a->arena, .id = a->c->id};
+    enum went went = WENT_ON;
     struct err e;
 
-    for (size_t i = 0; i < a->n_steps; i++)
-        if (a->steps[i].state == STEP_WAITING && run_step(&s, a->steps, i) == WENT_LATER)
-            return;
+    for (size_t i = 0; i < a->n_steps && went == WENT_ON; i++)
+        if (a->steps[i].state == STEP_WAITING)
+            went = run_step(&s, a->steps, i);
+    if (went == WENT_LATER)
+        return;
     t.now = clock_wall_ms(g->clock);
     if (write_end(&s, settle_fn, &t, &e)) {
         log_event(LOG_ERROR, "case_not_written", LOG_ID("case", a->c->id), LOG_ERR(&e));

@@ -610,9 +610,8 @@ static enum err_code find_source(struct expansion *x, struct err *e)
     const struct config *config = x->rt->config;
     enum err_code code = store_case_load(x->g->store, x->arena, x->w->id, &x->c, e);
 
-    if (code || !x->c.second || !expand_is_new(x) || expand_is_judged(x) || waits_for_config(x) ||
-        !grounds_are_weak(config, &x->c) || !config_may_isolate(config, x->c.second, x->c.tenant) ||
-        config_is_shadow(config, x->c.second))
+    if (code || !expand_is_new(x) || expand_is_judged(x) || waits_for_config(x) ||
+        !grounds_are_weak(config, &x->c) || !grounds_have_second(config, &x->c))
         return code;
     code = db_write(x->g->store->db, stand_in_fn, x, e);
     return code ? code : store_case_load(x->g->store, x->arena, x->w->id, &x->c, e);

@@ -47,6 +47,12 @@ bool grounds_are_weak(const struct config *config, const struct case_record *c)
            strncmp(c->source, HUNT_SOURCE, sizeof HUNT_SOURCE - 1) != 0;
 }
 
+bool grounds_have_second(const struct config *config, const struct case_record *c)
+{
+    return c->second && config_may_isolate(config, c->second, c->tenant) &&
+           !config_is_shadow(config, c->second);
+}
+
 static bool is_of(const char *policy, const struct config *config)
 {
     return policy && strcmp(policy, policy_hash(config->policy)) == 0;

@@ -34,6 +34,8 @@ bool grounds_may_be_newer(const struct approval *approval, const struct config *
 /** May the source of this case not isolate, so that another one that may is to be heard (case_strengthen)? Not a hunt: of an
  *  alert that it has made nobody else's right goes beyond its own. */
 bool grounds_are_weak(const struct config *config, const struct case_record *c);
+/** Has another source pushed c as well, that may isolate? c with what is of case_second. */
+bool grounds_have_second(const struct config *config, const struct case_record *c);
 /** Whose word the alert of c is by this configuration: its source's; but one that a hunt has made is the hunt's, also where
  *  Defender's answer to the making was lost, and polling or a sender came with the alert before the hunt did: nobody goes beyond
  *  what the hunt may. alert: as Defender has it. */

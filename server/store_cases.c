@@ -512,7 +512,7 @@ enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, 
         " second_machine_id = CASE WHEN second_source = $7 THEN NULL ELSE second_machine_id END,"
         " why = CASE WHEN " UNJUDGED " THEN why ELSE 'pushed again, by a source that may isolate'"
         " END WHERE id = $8 AND may_isolate = 0 AND (" UNJUDGED
-        " OR (state IN ('acting', 'done') AND isolation IS NULL AND EXISTS"
+        " OR (state IN ('acting', 'waiting', 'deciding', 'done') AND isolation IS NULL AND EXISTS"
         " (SELECT 1 FROM steps WHERE case_id = $9 AND state = 'withheld')))",
         "tititttii", source, delivery, machine_id, now, source, source, source, id, id);
 

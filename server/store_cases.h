@@ -15,7 +15,7 @@
  *  A case whose step asks a person is WAITING, too. After a no it is ACTING again; after a yes it is DECIDING: its
  *  facts are read again before anything is done, its steps and what is done of them stay. So it is, too, when
  *  its isolation is over and a step waited for that.
- *  ACTING and DONE become RECEIVED once, when a stronger source pushes (case_strengthen).
+ *  ACTING, WAITING for a person, and DONE become RECEIVED once, when a stronger source pushes (case_strengthen).
  *  DROPPED is a person's word (after DONE while an absent machine is looked out for, which would begin it anew), and so
  *  is EXPANDING after DONE or FAILED: tried again (desk.h).                                        */
 enum case_state {

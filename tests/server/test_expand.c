@@ -1528,6 +1528,56 @@ static void test_expand__who_keeps_its_right_counts_until_the_request(void **sta
     }
 }
 
+#define SCAN_PENDING ACTION_DOC("b1", "RunAntiVirusScan", "Pending", "null", "11:20")
+#define RULES_ASK_AFTER                                                                            \
+    "rules:\n  - {name: contain, do: [{isolate: {}, on_failure: ask}, scan: {}, email: {}]}\n"
+
+/* A rule has people asked how to go on when the isolation is withheld, because a reload took its source's right: that keeps nobody
+ * from it who may isolate, for as long as they take to answer. */
+static void test_expand__a_question_delays_nobodys_right(void **state)
+{
+    static const struct {
+        const char *label;
+        bool before; /* the other one has pushed it before people are asked */
+    } rows[] = {{"who has pushed it already", true}, {"who pushes it meanwhile", false}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct case_record c;
+        struct rig r;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, RULES_ASK_AFTER);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 2, 503, "{}"); /* with the alert, and before the request */
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/runAntiVirusScan", 0, 201, SCAN_PENDING);
+        rig_says(&r, "GET", GET_ACTION, 0, 200, SCAN_PENDING);
+        push_by(&r, "relay", MACHINE, true);
+        if (rows[i].before)
+            push_by(&r, "strong", MACHINE, true);
+        (void)rig_work(&r);
+        r.sources = "    may: [notify]\n" STRONG;
+        engine_use(r.g, rig_runtime(&r, RULES_ASK_AFTER));
+        if (!rows[i].before) {
+            rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+            c = rig_case(&r, rig_push(&r, ALERT, NULL));
+            assert_int_equal(c.state, CASE_WAITING);
+            assert_string_equal(rig_told(&r, c.id), "question");
+            push_by(&r, "strong", MACHINE, true);
+        }
+        rig_pass(&r, 2 * MINUTE_MS, 10 * SECOND_MS);
+        c = rig_case(&r, rig_push(&r, ALERT, NULL));
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        assert_string_equal(c.source, "strong");
+        assert_int_equal(c.state, CASE_DONE);
+        assert_int_equal(strncmp(rig_subject(&r, c.id), "[ISOLATED]", 10), 0);
+        rig_close(&r);
+    }
+}
+
 #define FLOW(tenant)                                                                               \
     "  flow:\n    tenant: " tenant "\n    verify:\n      - standard_webhooks: {public_keys: "      \
     "'whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg='}\n"
@@ -1677,7 +1727,7 @@ static void test_expand__nobody_isolates_against_his_own_word(void **state)
     }
 }
 
-/* Nor is one that came after the first one had lost its right, when a person was asked how to go on without the isolation. */
+/* Nor is what a person says when he is asked how to go on without the isolation, because the first one had lost its right. */
 static void test_expand__a_no_is_not_undone_by_who_keeps_its_right(void **state)
 {
     static const char rules[] =
@@ -1697,7 +1747,6 @@ static void test_expand__a_no_is_not_undone_by_who_keeps_its_right(void **state)
     rig_says(&r, "POST", ISOLATE, 0, 201,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
     push_by(&r, "relay", MACHINE, true);
-    push_by(&r, "strong", MACHINE, true);
     (void)rig_work(&r);
     r.sources = "    may: [notify]\n" STRONG;
     engine_use(r.g, rig_runtime(&r, rules));
@@ -2586,6 +2635,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_right_that_was_taken_back_is_no_first_word),
         cmocka_unit_test(test_expand__of_two_senders_the_one_that_keeps_its_right_counts),
         cmocka_unit_test(test_expand__who_keeps_its_right_counts_until_the_request),
+        cmocka_unit_test(test_expand__a_question_delays_nobodys_right),
         cmocka_unit_test(test_expand__the_right_of_another_tenants_source_is_none),
         cmocka_unit_test(test_expand__the_word_of_a_second_sender_is_not_forgotten_for_a_third),
         cmocka_unit_test(test_expand__nobody_isolates_against_his_own_word),

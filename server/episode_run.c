@@ -189,6 +189,24 @@ static enum err_code leave_to_told(struct db_tx *tx, struct episode *x, struct i
     return wait_for(tx, x, r, wait < NEWER_MOST_MS ? wait : NEWER_MOST_MS, e);
 }
 
+/* A reload took the right to isolate from whoever pushed the case of the row, and another one who pushed it as well keeps his: it is
+ * his from now on, and is read and judged anew before anything is asked for. */
+static enum err_code take_second(struct db_tx *tx, struct episode *x, bool *ret, struct err *e)
+{
+    const struct config *config = x->rt->config;
+    struct case_record c;
+    enum err_code code = case_load(tx, x->arena, x->row.case_id, &c, e);
+
+    *ret = !code && c.state != CASE_DROPPED && grounds_are_weak(config, &c) &&
+           grounds_have_second(config, &c);
+    if (!*ret)
+        return code;
+    engine_forget_judged(x->g, c.id);
+    (void)err_set(&x->why, ERR_AGAIN, "source %s may not isolate any more, and %s may", c.source,
+                  c.second);
+    return case_stand_in(tx, &c, x->now, e);
+}
+
 /* The case that the row stands for asks for it no longer. Another one that waits for it takes its place, and is looked at
  * next; none has its turn twice. Without any it is over, unless one of them is another replica's to let past. Nothing of ours is
  * under way. */
@@ -196,8 +214,13 @@ static enum err_code hand_on(struct db_tx *tx, struct episode *x, struct isolati
                              const char *why, struct err *e)
 {
     struct inheriting i = {.x = x};
-    enum err_code code = case_each(tx, x->arena, r->id, CASE_STATES, 0, find_heir, &i, e);
+    bool second = false;
+    enum err_code code = take_second(tx, x, &second, e);
 
+    if (!code && second)
+        return wait_for(tx, x, r, 0, e);
+    if (!code)
+        code = case_each(tx, x->arena, r->id, CASE_STATES, 0, find_heir, &i, e);
     if (code)
         return code;
     if (!i.heir && i.newer)

@@ -554,7 +554,7 @@ enum err_code case_stand_in(struct db_tx *tx, const struct case_record *c, int64
                "UPDATE cases SET source = second_source, delivery = second_delivery,"
                " pushed_machine_id = second_machine_id, second_source = NULL,"
                " second_delivery = 0, second_machine_id = NULL"
-               " WHERE id = $1 AND second_source = $2 AND " UNJUDGED,
+               " WHERE id = $1 AND second_source = $2 AND (" UNJUDGED " OR isolation IS NOT NULL)",
                "it", c->id, c->second);
 
     /* The one that comes into its place is on record since it came. */

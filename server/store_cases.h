@@ -157,8 +157,9 @@ enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, 
  *  kept, as nobody is to isolate against his own word. machine_id: NULL: it names none. */
 enum err_code case_second(struct db_tx *tx, int64_t id, const char *source, int64_t delivery,
                           const char *machine_id, struct err *e);
-/** Not judged yet: c is from now on the case of c->second, with its delivery and its word for the machine. Nothing happens
- *  when it is judged, or another one has come in that place since c was read. Read c anew after it. */
+/** Not judged yet, or of an isolation that nothing was asked for yet, by grounds that are to be judged anew: c is from now on the case
+ *  of c->second, with its delivery and its word for the machine. Nothing happens when it is judged and has no isolation, or another
+ *  one has come in that place since c was read. Read c anew after it. */
 enum err_code case_stand_in(struct db_tx *tx, const struct case_record *c, int64_t now,
                             struct err *e);
 /** It was judged as of a source that may not isolate (any more), whatever that might when it pushed: the next one that may is

@@ -1528,6 +1528,53 @@ static void test_expand__who_keeps_its_right_counts_until_the_request(void **sta
     }
 }
 
+/* Nor where its right is gone when the isolation was begun for it, and waits for its turn with Defender: nothing was asked for yet. The
+ * other one's word for the machine counts from then on, and is held against the alert. */
+static void test_expand__who_keeps_its_right_counts_while_the_isolation_waits(void **state)
+{
+    static const struct {
+        const char *label, *sources, *machine; /* that the other one named */
+        size_t posts;
+    } rows[] = {
+        {"the other one may", "    may: [notify]\n" STRONG, MACHINE, 2},
+        {"both have lost it", "    may: [notify]\n" STRONG "    may: [notify]\n", MACHINE, 1},
+        {"against his own word", "    may: [notify]\n" STRONG,
+         "0c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4", 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct case_record c;
+        struct rig r;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 2, 503, "{}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 1, 429, "{}");
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        push_by(&r, "relay", MACHINE, true);
+        (void)rig_work(&r);
+        push_by(&r, "strong", rows[i].machine, true);
+        rig_pass(&r, 5 * SECOND_MS, SECOND_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_REQUESTED);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        r.sources = rows[i].sources;
+        engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+        rig_pass(&r, 6 * MINUTE_MS, 30 * SECOND_MS);
+        c = rig_case(&r, rig_push(&r, ALERT, NULL));
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].posts);
+        assert_int_equal(c.state, CASE_DONE);
+        assert_int_equal(strncmp(rig_subject(&r, c.id),
+                                 rows[i].posts > 1 ? "[ISOLATED]" : "[NOT ISOLATED: ",
+                                 rows[i].posts > 1 ? 10 : 15),
+                         0);
+        rig_close(&r);
+    }
+}
+
 #define SCAN_PENDING ACTION_DOC("b1", "RunAntiVirusScan", "Pending", "null", "11:20")
 #define RULES_ASK_AFTER                                                                            \
     "rules:\n  - {name: contain, do: [{isolate: {}, on_failure: ask}, scan: {}, email: {}]}\n"
@@ -2635,6 +2682,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_right_that_was_taken_back_is_no_first_word),
         cmocka_unit_test(test_expand__of_two_senders_the_one_that_keeps_its_right_counts),
         cmocka_unit_test(test_expand__who_keeps_its_right_counts_until_the_request),
+        cmocka_unit_test(test_expand__who_keeps_its_right_counts_while_the_isolation_waits),
         cmocka_unit_test(test_expand__a_question_delays_nobodys_right),
         cmocka_unit_test(test_expand__the_right_of_another_tenants_source_is_none),
         cmocka_unit_test(test_expand__the_word_of_a_second_sender_is_not_forgotten_for_a_third),

@@ -120,3 +120,23 @@ enum err_code adopt_take(struct db_tx *tx, const struct ledger_turn *t, const ch
         code = work_put(tx, r->id, WORK_ISOLATION, WORK_NORMAL, t->now, t->now, NULL, e);
     return code || !known->id ? code : adopt_tell_after_all(tx, t, known->id, r, e);
 }
+
+enum err_code adopt_in_force(struct db_tx *tx, const struct ledger_turn *t, const char *tenant,
+                             const char *machine_id, const struct defender_reads *look, int64_t but,
+                             struct err *e)
+{
+    const struct defender_action *a = deed_in_force(look->actions, look->n_actions);
+    const struct isolation_record none = {.id = 0};
+    struct isolation_record known = none, r;
+    bool found = false, over = false;
+    enum err_code code;
+
+    if (!a || a->type != DEFENDER_ISOLATE)
+        return ERR_OK;
+    code = isolation_find_open(tx, t->arena, tenant, machine_id, &r, &found, e);
+    if (!code && !found)
+        code = adopt_is_over(tx, t->arena, tenant, a, &over, &known, e);
+    return code || found || over
+               ? code
+               : adopt_take(tx, t, tenant, machine_id, a, known.id == but ? &none : &known, &r, e);
+}

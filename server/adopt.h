@@ -31,5 +31,11 @@ enum err_code adopt_take(struct db_tx *tx, const struct ledger_turn *t, const ch
                          const char *machine_id, const struct defender_action *a,
                          const struct isolation_record *known, struct isolation_record *ret,
                          struct err *e);
+/** Somebody is releasing a machine, and an isolation of it is in force still: until the release is done the ledger has that, so that
+ *  nobody is told that the machine is free. Nothing happens where the ledger has an open one. look: its actions; t as above.
+ *  but: a row that has just been given up for that release, and which is not what it is about; 0: none. */
+enum err_code adopt_in_force(struct db_tx *tx, const struct ledger_turn *t, const char *tenant,
+                             const char *machine_id, const struct defender_reads *look, int64_t but,
+                             struct err *e);
 
 #endif

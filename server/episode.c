@@ -232,10 +232,15 @@ enum err_code episode_find_given_up(struct db_tx *tx, struct episode *x, struct 
     return ERR_OK;
 }
 
+static struct ledger_turn turn_of(const struct episode *x)
+{
+    return (struct ledger_turn){.g = x->g, .rt = x->rt, .arena = x->arena, .now = x->now};
+}
+
 enum err_code episode_tell_after_all(struct db_tx *tx, struct episode *x, int64_t given_up,
                                      const struct isolation_record *r, struct err *e)
 {
-    const struct ledger_turn t = {.g = x->g, .rt = x->rt, .arena = x->arena, .now = x->now};
+    const struct ledger_turn t = turn_of(x);
 
     return given_up ? adopt_tell_after_all(tx, &t, given_up, r, e) : ERR_OK;
 }
@@ -256,6 +261,7 @@ static enum err_code mind_the_unlisted(struct db_tx *tx, struct episode *x,
 enum err_code episode_move(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                            enum isolation_state to, const char *why, struct err *e)
 {
+    const struct ledger_turn t = turn_of(x);
     int64_t given_up = 0;
     enum err_code code = ERR_OK;
 
@@ -271,6 +277,8 @@ enum err_code episode_move(struct db_tx *tx, struct episode *x, struct isolation
         code = isolation_move(tx, r, to, why, x->now, e);
     if (!code)
         code = episode_tell_after_all(tx, x, given_up, r, e);
+    if (!code && to == ISOLATION_FAILED && x->finding == FOUND_RELEASING)
+        code = adopt_in_force(tx, &t, r->tenant, r->machine_id, x->look, r->id, e);
     if (code)
         return code;
     if (!isolation_is_settled(to))

@@ -345,8 +345,11 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     x->finding =
         episode_find(&x->grounds->look, &x->action); /* here: episode_check_found may change it */
     x->own = episode_find_own(&x->grounds->look, &x->row);
-    if (x->finding == FOUND_ISOLATE && stands(x->own, &x->grounds->look))
+    /* A release that is under way is told when it is done. */
+    if (stands(x->own, &x->grounds->look)) {
+        x->finding = FOUND_ISOLATE;
         x->action = x->own;
+    }
     code = pause_reason(tx, x->rt, x->arena, &paused, e);
     if (!code)
         code = case_load_row(tx, x->arena, r.case_id, &c, e);

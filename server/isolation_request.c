@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "adopt.h"
 #include "brakes.h"
 #include "deed.h"
 #include "episode.h"
@@ -212,6 +213,22 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
     return code || q->outcome != OUTCOME_DONE ? code : intend(tx, q, e);
 }
 
+static struct ledger_turn turn_of(const struct request *q)
+{
+    return (struct ledger_turn){
+        .g = q->x.g, .rt = q->rt, .tenant = q->x.tenant, .arena = q->s->arena, .now = q->x.now};
+}
+
+/* Somebody is ending what isolates the machine: never against a person. */
+static enum err_code let_it_end(struct db_tx *tx, struct request *q, struct err *e)
+{
+    const struct case_record *c = q->s->c;
+    const struct ledger_turn turn = turn_of(q);
+    enum err_code code = adopt_in_force(tx, &turn, c->tenant, c->machine_id, q->look, 0, e);
+
+    return code ? code : refuse(q, "somebody is releasing the machine at Defender");
+}
+
 /* Neither under way nor found to be isolated lately: what the ledger says of it may have changed at Defender. What else is
  * written there (an order to extend it, a release that came to nothing) says nothing of that. */
 static bool is_settled_for_long(const struct isolation_record *r, int64_t now, int64_t long_ms)
@@ -231,8 +248,7 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
     bool over = r->state == ISOLATION_ISOLATED && newer && ledger_is_free(r, q->look);
     /* And somebody has asked anew: not isolated yet. */
     bool renewed = x->finding == FOUND_ISOLATE && over;
-    const struct ledger_turn turn = {
-        .g = x->g, .rt = q->rt, .tenant = x->tenant, .arena = q->s->arena, .now = x->now};
+    const struct ledger_turn turn = turn_of(q);
     const char *why;
     enum err_code code;
 
@@ -298,7 +314,7 @@ static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
     q->x.look = q->look;
     q->x.finding = episode_find(q->look, &q->x.action);
     if (q->x.finding == FOUND_RELEASING)
-        return refuse(q, "somebody is releasing the machine at Defender");
+        return let_it_end(tx, q, e);
     code = isolation_find_open(tx, s->arena, c.tenant, c.machine_id, &open, &found, e);
     if (!code && found) {
         fresh = false;

@@ -72,7 +72,10 @@ static void test_isolation__the_look_decides(void **state)
         {"a release under way",
          ACTION_DOC("a2", "Unisolate", "InProgress", "null",
                     "05:00") "," ACTION_DOC("a1", "Isolate", "Succeeded", "null", "01:00"),
-         0, ISOLATION_FAILED, "not_isolated", true},
+         0, ISOLATION_ISOLATED, "not_isolated", false},
+        {"a release under way, of what nobody knows",
+         ACTION_DOC("a2", "Unisolate", "InProgress", "null", "05:00"), 0, ISOLATION_FAILED,
+         "not_isolated", true},
         {"a release that is over",
          ACTION_DOC("a2", "Unisolate", "Succeeded", "null",
                     "05:00") "," ACTION_DOC("a1", "Isolate", "Succeeded", "null", "01:00"),
@@ -111,6 +114,81 @@ static void test_isolation__the_look_decides(void **state)
                          rows[i].ends == ISOLATION_PENDING ? CASE_WAITING : CASE_DONE);
         rig_close(&r);
     }
+}
+
+#define RELEASING                                                                                  \
+    ACTION_DOC("a2", "Unisolate", "Pending", "null", "11:30")                                      \
+    "," ACTION_DOC("a1", "Isolate", "Succeeded", "null", "01:00")
+#define FREE                                                                                       \
+    DONE_DOC("a2", "Unisolate", "11:30", "30:00")                                                  \
+    "," ACTION_DOC("a1", "Isolate", "Succeeded", "null", "01:00")
+
+/* Nothing is asked for against somebody who is releasing the machine at Defender; but until that is done, which may take days where
+ * it is absent, the machine is isolated, and nobody is told that it is not. */
+static void test_isolation__what_somebody_is_releasing_is_not_called_free(void **state)
+{
+    (void)state;
+    for (int own_run = 0; own_run < 2; own_run++) {
+        struct isolation_record i;
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", own_run ? "found by its own run" : "found before it is asked for");
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        if (own_run) {
+            rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+            rig_says(&r, "POST", ISOLATE, 1, 429, "{}");
+        }
+        rig_says(&r, "GET", LIST, 0, 200, list_of(&r, RELEASING));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, 5 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), own_run);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_non_null(strstr(rig_subject(&r, id),
+                               "[NOT ISOLATED: somebody is releasing the machine at Defender] "
+                               "Isolated already, not for this alert:"));
+        assert_null(strstr(rig_words(&r, id), "The machine is NOT isolated"));
+        i = rig_isolation(&r);
+        assert_int_equal(i.state, ISOLATION_ISOLATED);
+        assert_true(i.adopted);
+        assert_int_equal(i.case_id, 0);
+        assert_string_equal(i.action_id, "a1");
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, list_of(&r, FREE));
+        rig_pass(&r, 5 * HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+        assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 0);
+        rig_close(&r);
+    }
+}
+
+/* Ours had no answer, and isolates the machine; somebody is releasing that by now. It is isolated until he has. */
+static void test_isolation__ours_that_somebody_is_releasing_is_ours(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = lose_answer(&r);
+    rig_says(&r, "GET", LIST, 0, 200,
+             arena_fmt(r.arena, "{\"value\":[%s,%s]}",
+                       ACTION_DOC("a2", "Unisolate", "Pending", "null", "11:30"),
+                       own_action(&r, "Succeeded")));
+    rig_pass(&r, 2 * MINUTE_MS, 20 * SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_false(rig_isolation(&r).adopted);
+    assert_string_equal(rig_told(&r, id), "requested isolated");
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200,
+             arena_fmt(r.arena, "{\"value\":[%s,%s]}",
+                       DONE_DOC("a2", "Unisolate", "11:30", "30:00"), own_action(&r, "Succeeded")));
+    rig_pass(&r, 5 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated released");
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 0);
+    rig_close(&r);
 }
 
 /* ---- the POST ------------------------------------------------------------------------------------- */
@@ -2877,6 +2955,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_isolation__a_comment_that_shows_nothing_is_one_of_ours),
         cmocka_unit_test(test_isolation__the_look_decides),
+        cmocka_unit_test(test_isolation__what_somebody_is_releasing_is_not_called_free),
+        cmocka_unit_test(test_isolation__ours_that_somebody_is_releasing_is_ours),
         cmocka_unit_test(test_isolation__what_an_answer_to_the_post_means),
         cmocka_unit_test(test_isolation__a_lost_request_that_ended_badly_is_not_sent_again),
         cmocka_unit_test(

@@ -2477,8 +2477,8 @@ static void test_question__what_was_given_up_gives_its_place_back(void **state)
     rig_close(&r);
 }
 
-/* It had no answer, and was carried out: somebody is releasing that machine by now. It is an isolation of just now all the
- * same. */
+/* It had no answer, and may have been carried out: somebody is releasing that machine by now. It counts as an isolation of just now
+ * all the same. */
 static void test_question__what_may_have_been_carried_out_keeps_its_place(void **state)
 {
     char now[CLOCK_TEXT_SIZE];
@@ -2501,10 +2501,8 @@ static void test_question__what_may_have_been_carried_out_keeps_its_place(void *
              arena_fmt(r.arena,
                        "{\"value\":[{\"id\":\"00000000-0000-0000-0000-000000000010\",\"type\":"
                        "\"Unisolate\",\"status\":\"Pending\",\"machineId\":\"%s\","
-                       "\"creationDateTimeUtc\":\"%s\"},{\"id\":"
-                       "\"00000000-0000-0000-0000-000000000000\",\"type\":\"Isolate\",\"status\":"
-                       "\"Succeeded\",\"machineId\":\"%s\",\"creationDateTimeUtc\":\"%s\"}]}",
-                       machine_of(&r, 0), now, machine_of(&r, 0), now));
+                       "\"creationDateTimeUtc\":\"%s\"}]}",
+                       machine_of(&r, 0), now));
     script_machines(&r);
     for (int minutes = 0; rig_isolation(&r).state != ISOLATION_FAILED && minutes < 40; minutes++)
         rig_pass(&r, MINUTE_MS, MINUTE_MS);

@@ -27,6 +27,22 @@ enum err_code adopt_find_lost(struct db_tx *tx, struct arena *arena, const char 
     return code == ERR_NOT_FOUND ? ERR_OK : code;
 }
 
+enum err_code adopt_find_unlisted(struct db_tx *tx, struct arena *arena, const char *tenant,
+                                  const char *machine_id, const struct defender_action *a,
+                                  struct isolation_record *ret, bool *ret_found, struct err *e)
+{
+    enum err_code code = isolation_find_unlisted(tx, arena, tenant, machine_id, ret, ret_found, e);
+
+    *ret_found = !code && *ret_found && a->created_ms <= ret->posted + DEFENDER_SKEW_MS;
+    if (*ret_found) { /* what cordon asked for it did not get */
+        ret->adopted = true;
+        ret->type = "unknown";
+        ret->comment = a->comment;
+        ret->requestor = a->requestor[0] ? a->requestor : NULL;
+    }
+    return code;
+}
+
 struct telling_after_all {
     const struct ledger_turn *t;
     const struct isolation_record *r;
@@ -57,7 +73,7 @@ enum err_code adopt_tell_after_all(struct db_tx *tx, const struct ledger_turn *t
 }
 
 enum err_code adopt_is_over(struct db_tx *tx, struct arena *arena, const char *tenant,
-                            const struct defender_action *a, bool *ret,
+                            const char *machine_id, const struct defender_action *a, bool *ret,
                             struct isolation_record *ret_given_up, struct err *e)
 {
     struct isolation_record r;
@@ -66,6 +82,8 @@ enum err_code adopt_is_over(struct db_tx *tx, struct arena *arena, const char *t
 
     if (!code && !found) {
         code = adopt_find_lost(tx, arena, tenant, a, &r, &found, e);
+        if (!code && !found)
+            code = adopt_find_unlisted(tx, arena, tenant, machine_id, a, &r, &found, e);
         lost = found;
     }
     *ret = !code && found;
@@ -135,7 +153,7 @@ enum err_code adopt_in_force(struct db_tx *tx, const struct ledger_turn *t, cons
         return ERR_OK;
     code = isolation_find_open(tx, t->arena, tenant, machine_id, &r, &found, e);
     if (!code && !found)
-        code = adopt_is_over(tx, t->arena, tenant, a, &over, &known, e);
+        code = adopt_is_over(tx, t->arena, tenant, machine_id, a, &over, &known, e);
     return code || found || over
                ? code
                : adopt_take(tx, t, tenant, machine_id, a, known.id == but ? &none : &known, &r, e);

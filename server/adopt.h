@@ -10,6 +10,11 @@
 enum err_code adopt_find_lost(struct db_tx *tx, struct arena *arena, const char *tenant,
                               const struct defender_action *a, struct isolation_record *ret,
                               bool *ret_found, struct err *e);
+/** The same of somebody else's isolation: is it the one that Defender called under way, and did not list, until a request of ours for
+ *  that machine was given up (isolation_is_unknown)? */
+enum err_code adopt_find_unlisted(struct db_tx *tx, struct arena *arena, const char *tenant,
+                                  const char *machine_id, const struct defender_action *a,
+                                  struct isolation_record *ret, bool *ret_found, struct err *e);
 /** r is what that row (its id: given_up) was about, and Defender has confirmed it: its cases are r's from now on, and whoever was
  *  told that it is not known, or that the machine is not isolated, hears that it is. */
 enum err_code adopt_tell_after_all(struct db_tx *tx, const struct ledger_turn *t, int64_t given_up,
@@ -17,7 +22,7 @@ enum err_code adopt_tell_after_all(struct db_tx *tx, const struct ledger_turn *t
 /** Does the ledger know that a is over? A list that lags must not bring it back. What cordon gave up on may have come about
  *  after all, and is not: *ret_given_up is that row then, else it stays as it is. */
 enum err_code adopt_is_over(struct db_tx *tx, struct arena *arena, const char *tenant,
-                            const struct defender_action *a, bool *ret,
+                            const char *machine_id, const struct defender_action *a, bool *ret,
                             struct isolation_record *ret_given_up, struct err *e);
 /**
  * The ledger takes a, which is under way or in force, over, with the work that it makes. ERR_CONFLICT when the machine has an

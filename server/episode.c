@@ -224,6 +224,8 @@ enum err_code episode_find_given_up(struct db_tx *tx, struct episode *x, struct 
     code = isolation_find_failed(tx, x->arena, r->tenant, a->id, &known, &found, e);
     if (!code && !found)
         code = adopt_find_lost(tx, x->arena, r->tenant, a, &known, &found, e);
+    if (!code && !found && r->adopted)
+        code = adopt_find_unlisted(tx, x->arena, r->tenant, r->machine_id, a, &known, &found, e);
     if (code || !found)
         return code;
     r->adopted = known.adopted;
@@ -246,7 +248,7 @@ enum err_code episode_tell_after_all(struct db_tx *tx, struct episode *x, int64_
 }
 
 /* Is it not known what r, which fails without an action of Defender's, has led to? Defender said that such a request is under way,
- * and whoever reads the tenant's list is to find it. */
+ * and whoever reads the tenant's list is to find it: it was made before ours, and cannot be under way for longer than that. */
 static enum err_code mind_the_unlisted(struct db_tx *tx, struct episode *x,
                                        struct isolation_record *r, const char **why, struct err *e)
 {
@@ -255,7 +257,7 @@ static enum err_code mind_the_unlisted(struct db_tx *tx, struct episode *x,
     if (!r->posted)
         *why = arena_fmt(x->arena, "it is not known whether the machine is isolated: %s", *why);
     r->posted = x->now;
-    return poll_read_again(tx, r->tenant, POLL_ACTIONS, r->requested, e);
+    return poll_read_again(tx, r->tenant, POLL_ACTIONS, r->requested - DEED_FOLLOW_FOR_MS, e);
 }
 
 enum err_code episode_move(struct db_tx *tx, struct episode *x, struct isolation_record *r,

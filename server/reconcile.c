@@ -207,7 +207,8 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
     }
     over = found && was_released(s->d, &open);
     if ((a || doubt) && (!found || over))
-        code = adopt_is_over(tx, p->arena, p->row.tenant, a ? a : doubt, &known, &given_up, e);
+        code = adopt_is_over(tx, p->arena, p->row.tenant, machine_id, a ? a : doubt, &known,
+                             &given_up, e);
     if (found && !over) {
         leave_open(p, s->d, open.action_id);
     } else {

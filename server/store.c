@@ -182,6 +182,8 @@ static const struct db_migration migrations[] = {
      " since BIGINT NOT NULL, watermark BIGINT NOT NULL, polled BIGINT NOT NULL,"
      " PRIMARY KEY (tenant, list, tenant_id))"},
     {34, "CREATE INDEX audit_orders ON audit (case_id) WHERE kind = 'order'"},
+    {35, "CREATE INDEX isolations_unknown ON isolations (tenant, machine_id)"
+         " WHERE state = 'failed' AND posted <> 0"},
     {0, NULL},
 };
 

@@ -168,6 +168,17 @@ enum err_code isolation_find_failed(struct db_tx *tx, struct arena *a, const cha
                     tenant, action_id, ret, ret_found, e);
 }
 
+enum err_code isolation_find_unlisted(struct db_tx *tx, struct arena *a, const char *tenant,
+                                      const char *machine_id, struct isolation_record *ret,
+                                      bool *ret_found, struct err *e)
+{
+    return find_one(tx, a,
+                    "SELECT " ALL_COLUMNS " FROM isolations WHERE tenant = $1 AND machine_id = $2"
+                    " AND state = 'failed' AND posted <> 0 AND unseen <> 0 AND action_id IS NULL"
+                    " ORDER BY id DESC LIMIT 1",
+                    tenant, machine_id, ret, ret_found, e);
+}
+
 enum err_code isolation_give(struct db_tx *tx, const struct isolation_record *r, struct err *e)
 {
     return db_run(tx, e, NULL,

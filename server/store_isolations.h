@@ -105,6 +105,10 @@ enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const cha
 enum err_code isolation_find_failed(struct db_tx *tx, struct arena *a, const char *tenant,
                                     const char *action_id, struct isolation_record *ret,
                                     bool *ret_found, struct err *e);
+/** The newest of a machine that failed when Defender had said that such a request was under way, and had listed none. */
+enum err_code isolation_find_unlisted(struct db_tx *tx, struct arena *a, const char *tenant,
+                                      const char *machine_id, struct isolation_record *ret,
+                                      bool *ret_found, struct err *e);
 /** The isolation is the case's that r names from now on, with r's rule and comment: by its grounds it is asked for, and in
  *  its thread people hear of it. */
 enum err_code isolation_give(struct db_tx *tx, const struct isolation_record *r, struct err *e);

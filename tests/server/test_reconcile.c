@@ -428,6 +428,81 @@ static void test_reconcile__what_waited_beside_another_and_came_about_is_told(vo
     }
 }
 
+#define UNDER_WAY                                                                                  \
+    "{\"error\":{\"code\":\"ActiveRequestAlreadyExists\",\"message\":\"Action is already in "      \
+    "progress\"}}"
+
+/* Defender called such a request under way, and listed none for an hour: people were told that nobody knows. It was somebody
+ * else's, and is listed by now; whoever waited hears that the machine is isolated, and by whom. What was asked for after that is
+ * another one. */
+static void test_reconcile__what_was_under_way_and_not_listed_is_told_when_it_is(void **state)
+{
+    static const struct {
+        const char *label, *doc;
+        bool by_alert; /* an alert is the first to find it */
+        bool it;
+    } rows[] = {
+        {"in the tenant's list", DONE_DOC(OTHER, "Isolate", "30:00", "30:05"), false, true},
+        {"by an alert", DONE_DOC(OTHER, "Isolate", "30:00", "30:05"), true, true},
+        {"another one",
+         "{\"id\":\"" OTHER "\",\"type\":\"Isolate\",\"status\":\"Succeeded\",\"machineId\":"
+         "\"" MACHINE "\",\"creationDateTimeUtc\":\"2025-01-07T12:10:00Z\"}",
+         false, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct isolation_record failed, now;
+        const char *list, *told;
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        begin(&r);
+        hands_turn(&r.hands, 25 * MINUTE_MS);
+        next(&r, "{\"value\":[" LATER_ELSEWHERE "]}");
+        rig_says(&r, "GET", OF_ONE, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 400, UNDER_WAY);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, 90 * MINUTE_MS, MINUTE_MS);
+        failed = rig_isolation(&r);
+        assert_int_equal(failed.state, ISOLATION_FAILED);
+        assert_true(isolation_is_unknown(&failed));
+        told = rig_told(&r, id);
+        list = arena_fmt(r.arena, "{\"value\":[%s]}", rows[i].doc);
+        if (rows[i].by_alert) {
+            peer_forget(r.peer);
+            rig_says(&r, "POST", "/0a4a1f60", 0, 200,
+                     "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+            rig_says(&r, "GET", GET_ALERT, 0, 200,
+                     "{\"id\":\"da2_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+            rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+            rig_says(&r, "GET", OF_ONE, 0, 200, list);
+            (void)rig_push(&r, "da2_-1", MACHINE);
+            (void)rig_work(&r);
+        } else {
+            const struct peer_request *q;
+
+            next(&r, list);
+            q = peer_request_for(r.peer, RECENT);
+            assert_non_null(q); /* it is older than what was asked for here */
+            assert_non_null(strstr(q->target, "ge%202025-01-03T10:3"));
+        }
+        now = rig_isolation(&r);
+        assert_int_equal(now.state, ISOLATION_ISOLATED);
+        assert_true(now.adopted);
+        assert_string_equal(now.type, "unknown");
+        assert_string_equal(rig_told(&r, id),
+                            rows[i].it ? arena_fmt(r.arena, "%s isolated", told) : told);
+        if (rows[i].it)
+            assert_int_equal(rig_case(&r, id).isolation, now.id);
+        else
+            assert_int_equal(now.case_id, 0);
+        rig_close(&r);
+    }
+}
+
 /* The id of a row that is about something else, or that ended otherwise, makes nothing ours. */
 static void test_reconcile__an_id_that_does_not_fit_makes_nothing_ours(void **state)
 {
@@ -1370,6 +1445,7 @@ int main(void)
         cmocka_unit_test(test_reconcile__what_was_lost_and_came_about_is_told),
         cmocka_unit_test(test_reconcile__what_was_lost_and_an_alert_finds_is_told),
         cmocka_unit_test(test_reconcile__what_waited_beside_another_and_came_about_is_told),
+        cmocka_unit_test(test_reconcile__what_was_under_way_and_not_listed_is_told_when_it_is),
         cmocka_unit_test(test_reconcile__an_id_that_does_not_fit_makes_nothing_ours),
         cmocka_unit_test(test_reconcile__what_was_given_up_is_seen_again),
         cmocka_unit_test(test_reconcile__somebody_elses_isolation_is_adopted_unasked),

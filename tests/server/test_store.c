@@ -2461,6 +2461,7 @@ static enum err_code age_fn(struct db_tx *tx, void *arg, struct err *e)
         "ALTER TABLE polls DROP COLUMN tenant_id",
         "DROP TABLE polls_before",
         "DROP INDEX audit_orders",
+        "DROP INDEX isolations_unknown",
         "UPDATE isolations SET why = 'this host''s clock is 90 min ahead of Defender''s' WHERE id = 12",
     };
     enum err_code code = ERR_OK;

@@ -13,11 +13,16 @@ enum err_code adopt_find_lost(struct db_tx *tx, struct arena *arena, const char 
                               bool *ret_found, struct err *e)
 {
     int64_t id = 0;
-    enum err_code code = deed_row(a, &id) ? isolation_load(tx, arena, id, ret, e) : ERR_NOT_FOUND;
-    bool displaced = !code && ret->action_id && strcasecmp(ret->action_id, a->id) != 0 &&
-                     (ret->state == ISOLATION_ISOLATED || ret->state == ISOLATION_RELEASED);
+    bool found = false, displaced;
+    enum err_code code = isolation_find_displaced(tx, arena, tenant, a->id, ret, &found, e);
 
-    *ret_found = !code && (displaced || (ret->state == ISOLATION_FAILED && !ret->action_id)) &&
+    if (!code && !found && deed_row(a, &id)) {
+        code = isolation_load(tx, arena, id, ret, e);
+        found = !code;
+    }
+    displaced = found && ret->action_id && strcasecmp(ret->action_id, a->id) != 0 &&
+                (ret->state == ISOLATION_ISOLATED || ret->state == ISOLATION_RELEASED);
+    *ret_found = found && (displaced || (ret->state == ISOLATION_FAILED && !ret->action_id)) &&
                  strcmp(ret->tenant, tenant) == 0 &&
                  strcasecmp(ret->machine_id, a->machine_id) == 0;
     if (*ret_found && displaced) { /* what it says is of that one */

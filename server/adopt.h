@@ -6,7 +6,7 @@
 
 /** An isolation of a tenant that no row of the ledger's has, and that bears the id of one that was given up: its answer was lost,
  *  and nothing came to light for as long as it was looked for; or another one was in force and took its place, and is
- *  over (section 4.5: ours may run then). */
+ *  over (section 4.5: ours may run then). The latter is known by Defender's id, too, where ours do not come back. */
 enum err_code adopt_find_lost(struct db_tx *tx, struct arena *arena, const char *tenant,
                               const struct defender_action *a, struct isolation_record *ret,
                               bool *ret_found, struct err *e);

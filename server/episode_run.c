@@ -569,6 +569,8 @@ static enum err_code given_up_fn(struct db_tx *tx, void *arg, struct err *e)
 
     if (other && !defender_action_is_open(other))
         code = take_its_place(tx, x, &r, other, &taken, e);
+    if (!code && taken && !x->row.adopted)
+        code = isolation_displace(tx, r.id, x->row.action_id, e);
     x->after = r;
     if (code)
         return code;

@@ -184,6 +184,9 @@ static const struct db_migration migrations[] = {
     {34, "CREATE INDEX audit_orders ON audit (case_id) WHERE kind = 'order'"},
     {35, "CREATE INDEX isolations_unknown ON isolations (tenant, machine_id)"
          " WHERE state = 'failed' AND posted <> 0"},
+    {36, "ALTER TABLE isolations ADD COLUMN displaced_id TEXT;"
+         "CREATE INDEX isolations_displaced ON isolations (displaced_id)"
+         " WHERE displaced_id IS NOT NULL"},
     {0, NULL},
 };
 

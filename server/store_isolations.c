@@ -168,6 +168,22 @@ enum err_code isolation_find_failed(struct db_tx *tx, struct arena *a, const cha
                     tenant, action_id, ret, ret_found, e);
 }
 
+enum err_code isolation_displace(struct db_tx *tx, int64_t id, const char *action_id, struct err *e)
+{
+    return db_run(tx, e, NULL, "UPDATE isolations SET displaced_id = $1 WHERE id = $2", "ti",
+                  action_id, id);
+}
+
+enum err_code isolation_find_displaced(struct db_tx *tx, struct arena *a, const char *tenant,
+                                       const char *action_id, struct isolation_record *ret,
+                                       bool *ret_found, struct err *e)
+{
+    return find_one(tx, a,
+                    "SELECT " ALL_COLUMNS " FROM isolations WHERE tenant = $1"
+                    " AND displaced_id = $2 ORDER BY id DESC LIMIT 1",
+                    tenant, action_id, ret, ret_found, e);
+}
+
 enum err_code isolation_find_unlisted(struct db_tx *tx, struct arena *a, const char *tenant,
                                       const char *machine_id, struct isolation_record *ret,
                                       bool *ret_found, struct err *e)

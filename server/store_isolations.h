@@ -105,6 +105,13 @@ enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const cha
 enum err_code isolation_find_failed(struct db_tx *tx, struct arena *a, const char *tenant,
                                     const char *action_id, struct isolation_record *ret,
                                     bool *ret_found, struct err *e);
+/** The row is another action's from now on, and this one, which it was, is under way still as far as anybody knows. */
+enum err_code isolation_displace(struct db_tx *tx, int64_t id, const char *action_id,
+                                 struct err *e);
+/** The newest that was this action's and is another one's. */
+enum err_code isolation_find_displaced(struct db_tx *tx, struct arena *a, const char *tenant,
+                                       const char *action_id, struct isolation_record *ret,
+                                       bool *ret_found, struct err *e);
 /** The newest of a machine that failed when Defender had said that such a request was under way, and had listed none. */
 enum err_code isolation_find_unlisted(struct db_tx *tx, struct arena *a, const char *tenant,
                                       const char *machine_id, struct isolation_record *ret,

@@ -365,7 +365,7 @@ static void test_reconcile__what_was_lost_and_an_alert_finds_is_told(void **stat
 }
 
 /* Ours waited beside another isolation until it was given up, and people were told of that one. Defender carries ours out when that
- * one is released: it is nobody else's, and they hear of it. */
+ * one is released: it is nobody else's, and they hear of it, also where our id does not come back. */
 static void test_reconcile__what_waited_beside_another_and_came_about_is_told(void **state)
 {
     static const char theirs[] = DONE_DOC(OTHER, "Isolate", "11:11", "11:12") "," DONE_DOC(
@@ -373,12 +373,16 @@ static void test_reconcile__what_waited_beside_another_and_came_about_is_told(vo
     static const char later[] = "{\"value\":[" LATER_ELSEWHERE "]}";
     struct isolation_record first, now;
     char own[DEED_ID_SIZE];
-    const char *waits, *told;
+    const char *waits, *told, *name;
     struct rig r;
     int64_t id;
 
     (void)state;
-    for (int at_once = 0; at_once < 2; at_once++) {
+    for (int i = 0; i < 4; i++) {
+        const bool at_once = i % 2, named = i < 2;
+
+        print_message("  %s, %s\n", at_once ? "at once" : "later",
+                      named ? "by our id" : "by its own");
         begin(&r);
         rig_says(&r, "GET", OF_ONE, 1, 200, NOTHING);
         rig_says(&r, "POST", ISOLATE, 1, 201,
@@ -390,8 +394,8 @@ static void test_reconcile__what_waited_beside_another_and_came_about_is_told(vo
         next(&r, later); /* meanwhile others had theirs */
         next(&r, later);
         assert_from(&r, "10:20:00");
-        waits = arena_fmt(r.arena, ACTION_DOC(ACTION, "Isolate", "Pending", "\"%s\"", "11:14"),
-                          deed_id(first.id, own));
+        name = named ? arena_fmt(r.arena, "\"%s\"", deed_id(first.id, own)) : "null";
+        waits = arena_fmt(r.arena, ACTION_DOC(ACTION, "Isolate", "Pending", "%s", "11:14"), name);
         rig_says(&r, "GET", GET_ACTION, 0, 200, waits);
         rig_says(&r, "GET", OF_ONE, 0, 200,
                  arena_fmt(r.arena, "{\"value\":[%s,%s]}", waits,
@@ -412,8 +416,8 @@ static void test_reconcile__what_waited_beside_another_and_came_about_is_told(vo
                                      "\"machineId\":\"" MACHINE "\","
                                      "\"creationDateTimeUtc\":\"2025-01-07T10:11:14Z\","
                                      "\"lastUpdateDateTimeUtc\":\"2025-01-07T10:41:00Z\","
-                                     "\"externalId\":\"%s\",\"requestor\":\"cordon\"}",
-                                     own),
+                                     "\"externalId\":%s,\"requestor\":\"cordon\"}",
+                                     name),
                            theirs));
         assert_from(&r, "10:06:1");
         (void)rig_work(&r);

@@ -2462,6 +2462,8 @@ static enum err_code age_fn(struct db_tx *tx, void *arg, struct err *e)
         "DROP TABLE polls_before",
         "DROP INDEX audit_orders",
         "DROP INDEX isolations_unknown",
+        "DROP INDEX isolations_displaced",
+        "ALTER TABLE isolations DROP COLUMN displaced_id",
         "UPDATE isolations SET why = 'this host''s clock is 90 min ahead of Defender''s' WHERE id = 12",
     };
     enum err_code code = ERR_OK;

@@ -78,11 +78,12 @@ static enum err_code tell_without_case(struct db_tx *tx, const struct ledger_tur
     return notice_system_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
 }
 
-/* Cases that joined have their own people, who were told that the machine is isolated: each of them hears of its release
+/* Cases that joined have their own people, who were told how the machine stands: each of them hears what became of it
  * once, in the thread of such a case. And in that of each case of which a mail is still to go out, to whomever: what it says
  * of the isolation is old news. */
 static enum err_code tell_joined(struct db_tx *tx, const struct ledger_turn *t,
-                                 const struct isolation_record *r, const char *why, struct err *e)
+                                 const struct isolation_record *r, enum notice_kind kind,
+                                 const char *why, struct err *e)
 {
     struct notice_joined *list;
     size_t count = 0;
@@ -93,12 +94,8 @@ static enum err_code tell_joined(struct db_tx *tx, const struct ledger_turn *t,
         return err_set(e, ERR_NOMEM, "recipients");
     for (size_t i = 0, n; i < count && !code; i += n) {
         struct case_record c;
-        struct notice notice = {.kind = NOTICE_RELEASED,
-                                .why = why,
-                                .c = &c,
-                                .isolation = r,
-                                .anew = t->anew,
-                                .to = to};
+        struct notice notice = {
+            .kind = kind, .why = why, .c = &c, .isolation = r, .anew = t->anew, .to = to};
 
         for (n = 0; i + n < count && list[i + n].case_id == list[i].case_id; n++)
             to[n] = list[i + n].address;
@@ -112,8 +109,8 @@ static enum err_code tell_joined(struct db_tx *tx, const struct ledger_turn *t,
 
 /* And so have their channels. */
 static enum err_code tell_joined_channels(struct db_tx *tx, const struct ledger_turn *t,
-                                          const struct isolation_record *r, const char *why,
-                                          struct err *e)
+                                          const struct isolation_record *r, enum notice_kind kind,
+                                          const char *why, struct err *e)
 {
     struct notice_joined *list;
     size_t count = 0;
@@ -125,12 +122,8 @@ static enum err_code tell_joined_channels(struct db_tx *tx, const struct ledger_
     for (size_t i = 0, n; i < count && !code; i += n) {
         const char *channel = list[i].channel;
         struct case_record c;
-        struct notice notice = {.kind = NOTICE_RELEASED,
-                                .why = why,
-                                .c = &c,
-                                .isolation = r,
-                                .anew = t->anew,
-                                .to = to};
+        struct notice notice = {
+            .kind = kind, .why = why, .c = &c, .isolation = r, .anew = t->anew, .to = to};
 
         for (n = 0; i + n < count && list[i + n].case_id == list[i].case_id &&
                     strcmp(list[i + n].channel, channel) == 0;
@@ -153,6 +146,7 @@ enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
     struct facts facts;
     struct notice n = {
         .kind = kind, .why = why, .body = body, .c = &c, .isolation = r, .anew = t->anew};
+    const bool ends = kind == NOTICE_RELEASED || kind == NOTICE_NOT_ISOLATED; /* for all of them */
     enum err_code code;
 
     if (!r->case_id)
@@ -164,10 +158,10 @@ enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
         !facts_read(doc, &facts, NULL))
         n.facts = &facts;
     code = notice_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
-    if (!code && kind == NOTICE_RELEASED)
-        code = tell_joined(tx, t, r, why, e);
-    if (!code && kind == NOTICE_RELEASED)
-        code = tell_joined_channels(tx, t, r, why, e);
+    if (!code && ends)
+        code = tell_joined(tx, t, r, kind, why, e);
+    if (!code && ends)
+        code = tell_joined_channels(tx, t, r, kind, why, e);
     return code;
 }
 

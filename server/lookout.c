@@ -4,6 +4,8 @@
 #include "log.h"
 #include "store_questions.h"
 
+#define SINCE_RELEASED "the machine came back, and was isolated and released since"
+
 struct lookout {
     struct ledger_turn *t;
     enum { LOOK_ON, SEEN, TO_A_PERSON } outcome;
@@ -69,15 +71,44 @@ static enum err_code begin_anew(struct db_tx *tx, void *arg, struct case_record 
     return code;
 }
 
+struct thread {
+    int64_t asked; /* the case that asked first */
+    int64_t id;    /* the one in whose thread people are told; 0: none */
+};
+
+/* case_visit_fn: of those that have not begun anew since it is the one that asked first, or else the oldest. */
+static enum err_code find_thread(struct db_tx *tx, void *arg, struct case_record *c, bool *ret_done,
+                                 struct err *e)
+{
+    struct thread *t = arg;
+
+    (void)tx;
+    (void)e;
+    if (c->state != CASE_DROPPED && (!t->id || c->id == t->asked))
+        t->id = c->id;
+    *ret_done = t->id == t->asked;
+    return ERR_OK;
+}
+
+static enum err_code tell(struct db_tx *tx, const struct lookout *x, const char *why, struct err *e)
+{
+    struct isolation_record r = x->t->row;
+    struct thread thread = {.asked = r.case_id};
+    enum err_code code = case_each(tx, x->t->arena, r.id, CASE_STATES, 0, find_thread, &thread, e);
+
+    r.case_id = thread.id;
+    r.lapsed = 0; /* to people: it is looked out for no longer */
+    return code || !thread.id ? code : ledger_tell(tx, x->t, &r, NOTICE_NOT_ISOLATED, why, NULL, e);
+}
+
 static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct lookout *x = arg;
     struct ledger_turn *t = x->t;
-    struct isolation_record open, over = t->row;
+    struct isolation_record open;
     bool found = false, released = false;
     enum err_code code;
 
-    over.lapsed = 0; /* to people: it is looked out for no longer */
     x->begun = x->busy = 0;
     if (x->outcome == LOOK_ON)
         return work_again(tx, &t->w, t->now + LOOKOUT_EVERY_MS, 0, e);
@@ -87,10 +118,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!code && x->outcome == SEEN && !released)
         code = case_each(tx, t->arena, t->row.id, CASE_STATES, 0, begin_anew, x, e);
     else if (!code && !found)
-        code = ledger_tell(tx, t, &over, NOTICE_NOT_ISOLATED,
-                           released ? "the machine came back, and was isolated and released since"
-                                    : x->why,
-                           NULL, e);
+        code = tell(tx, x, released ? SINCE_RELEASED : x->why, e);
     if (!code && x->busy) /* they begin when they are over */
         return work_again(tx, &t->w, t->now + LOOKOUT_EVERY_MS, 0, e);
     return code ? code : work_done(tx, &t->w, e);

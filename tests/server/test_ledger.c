@@ -2872,6 +2872,48 @@ static void test_ledger__all_who_waited_for_an_absent_machine_are_judged_anew(vo
     rig_close(&r);
 }
 
+/* Two cases shared it, whose people are others: what becomes of the machine each of them hears, in the thread of a case that waited
+ * for it to the end. Not of the first one, where that has begun anew meanwhile. */
+static void test_ledger__all_who_waited_hear_what_became_of_an_absent_machine(void **state)
+{
+    (void)state;
+    for (int anew = 0; anew < 2; anew++) {
+        struct desk_order again = {.who = "maria", .why = "it is back"};
+        struct rig r;
+        int64_t first, second;
+
+        print_message("  %s\n", anew ? "the first one has begun anew" : "both");
+        rig_open(&r, RULES_TWO_TEAMS);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+        rig_takes_isolate(&r, 1);
+        first = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        two_alerts(&r);
+        rig_says(&r, "GET", LIST, 0, 200,
+                 "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12") "]}");
+        second = rig_push(&r, SECOND_ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_says(&r, "GET", GET_ACTION, 0, 200, TIMED_OUT);
+        rig_pass(&r, 73 * HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 503, "{}");
+        rig_says(&r, "GET", GET_MACHINE, 0, 200,
+                 "{\"id\":\"" MACHINE "\",\"mergedIntoMachineId\":"
+                 "\"1111111111111111111111111111111111111111\"}");
+        rig_says(&r, "GET", "/api/machines/1111", 0, 404, "{}");
+        again.id = first;
+        if (anew)
+            assert_int_equal(desk_retry(r.g, &again, NULL), ERR_OK);
+        rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+        assert_non_null(strstr(rig_subject(&r, second), "merged into 1111"));
+        assert_int_equal(strstr(rig_subject(&r, first), "merged into 1111") != NULL, !anew);
+        rig_close(&r);
+    }
+}
+
 /* A younger alert has isolated it meanwhile: nobody is told of the older one that it is not isolated. */
 /* What people said yes to days ago they are asked anew. */
 static void test_ledger__a_case_that_begins_anew_has_no_yes_of_before(void **state)
@@ -3242,6 +3284,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_release_of_a_tenant_that_is_gone_is_told),
         cmocka_unit_test(test_ledger__a_lost_lease_does_nothing),
         cmocka_unit_test(test_ledger__all_who_waited_for_an_absent_machine_are_judged_anew),
+        cmocka_unit_test(test_ledger__all_who_waited_hear_what_became_of_an_absent_machine),
         cmocka_unit_test(test_ledger__a_case_that_begins_anew_has_no_yes_of_before),
         cmocka_unit_test(test_ledger__a_lookout_does_not_gainsay_what_is_in_force),
         cmocka_unit_test(test_ledger__taking_over_puts_no_review_off),

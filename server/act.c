@@ -20,8 +20,10 @@
 #include "store_isolations.h"
 #include "store_notices.h"
 
-/* Steps are tried for a day; then they failed. */
+/* Steps are tried for a day; then they failed. But not for that an alert is not there which was read when it was judged: so long a
+ * new one may not be readable (expand.c). */
 #define STEP_GIVE_UP_MS DAY_MS
+#define GONE_GIVE_UP_MS (15 * MINUTE_MS)
 
 /* The isolation is over, people are told; what is left of the case? */
 static enum err_code go_on(struct db_tx *tx, struct arena *arena, struct case_record *c,
@@ -558,8 +560,8 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
     d.now = clock_wall_ms(s->engine->clock);
     /* The steps before it may have taken all the day: one that was never tried has its own tries. */
     if (outcome == OUTCOME_RETRY &&
-        !engine_is_given_up(s->work, d.now, record->why ? record->updated : 0, STEP_GIVE_UP_MS,
-                            &why)) {
+        !engine_is_given_up(s->work, d.now, record->why ? record->updated : 0,
+                            why.code == ERR_NOT_FOUND ? GONE_GIVE_UP_MS : STEP_GIVE_UP_MS, &why)) {
         retry_later(s, handler_find(record->handler), &why);
         return WENT_LATER;
     }

@@ -768,6 +768,34 @@ static void test_isolation__a_look_of_before_a_release_is_no_ground_to_ask(void 
     rig_close(&r);
 }
 
+/* An alert that was read and judged, and that Defender does not know any more by the time of the request, is not one that it does
+ * not know yet. */
+static void test_isolation__an_alert_that_is_gone_is_not_waited_for_all_day(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 503, "{}");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 11 * MINUTE_MS, 20 * SECOND_MS);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 404, "{\"error\":{\"code\":\"ResourceNotFound\"}}");
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_takes_isolate(&r, 0);
+    rig_pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_non_null(strstr(rig_told(&r, id), "not_isolated"));
+    assert_non_null(strstr(rig_subject(&r, id), "404"));
+    rig_close(&r);
+}
+
 /* ---- people --------------------------------------------------------------------------------------------- */
 
 /* "not yet, cordon tries on" is not the last word, whichever way it ends. */
@@ -2976,6 +3004,7 @@ int main(void)
         cmocka_unit_test(test_isolation__what_defender_calls_under_way_and_never_lists_is_unknown),
         cmocka_unit_test(test_isolation__a_tenant_that_is_renamed_asks_for_nothing_twice),
         cmocka_unit_test(test_isolation__a_look_of_before_a_release_is_no_ground_to_ask),
+        cmocka_unit_test(test_isolation__an_alert_that_is_gone_is_not_waited_for_all_day),
         cmocka_unit_test(test_isolation__who_was_told_late_is_told_the_end),
         cmocka_unit_test(test_isolation__a_clock_that_is_far_off_isolates_nothing),
         cmocka_unit_test(test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right),

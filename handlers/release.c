@@ -18,6 +18,7 @@ struct order {
     struct step *s;
     struct isolation_record r;
     const char *why;
+    const struct defender_reads *look; /* the machine's actions */
     bool found;
     int64_t now;
 };
@@ -30,7 +31,10 @@ static enum err_code order_fn(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code =
         isolation_find_open(tx, s->arena, s->c->tenant, s->c->machine_id, &o->r, &o->found, e);
     bool ours = o->found && o->r.state == ISOLATION_ISOLATED && !o->r.adopted;
+    const char *beside = ours ? ledger_beside(&o->r, o->look, s->arena) : NULL;
 
+    if (!code && beside)
+        return err_set(e, ERR_REFUSED, "%s: a person must order it", beside);
     if (!code && o->found && !ours && o->r.state != ISOLATION_RELEASING)
         return err_set(e, ERR_REFUSED,
                        o->r.adopted ? "somebody else isolated the machine: a person must order it"
@@ -46,28 +50,44 @@ static enum err_code order_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : work_keep(tx, &claim, o->now, e);
 }
 
-static enum outcome run(struct step *s, struct err *e)
+static enum outcome order(struct step *s, const struct defender_reads *look, struct err *e)
 {
-    struct order o = {
-        .s = s, .why = json_get_string(s->args, "why"), .now = clock_wall_ms(s->engine->clock)};
-    enum outcome may = action_may(s, e);
-    enum err_code code;
+    struct order o = {.s = s,
+                      .why = json_get_string(s->args, "why"),
+                      .look = look,
+                      .now = clock_wall_ms(s->engine->clock)};
+    enum err_code code = step_write(s, order_fn, &o, e);
 
-    if (may != OUTCOME_DONE)
-        return may;
-    if (!s->c->machine_id) {
-        (void)err_set(e, ERR_REFUSED, "the alert names no machine");
-        return OUTCOME_REFUSED;
-    }
-    if (runtime_check_clock(s->tenant, e)) /* a person may order it all the same */
-        return OUTCOME_RETRY;
-    code = step_write(s, order_fn, &o, e);
     if (code)
         return code == ERR_REFUSED ? OUTCOME_REFUSED : OUTCOME_RETRY;
     s->written = true;
     s->work->lease_end = o.now + WORK_LEASE_MS;
     engine_kick(s->engine);
     return OUTCOME_DONE;
+}
+
+static enum outcome run(struct step *s, struct err *e)
+{
+    struct defender_reads look = {0};
+    enum outcome outcome = action_may(s, e);
+
+    if (outcome != OUTCOME_DONE)
+        return outcome;
+    if (!s->c->machine_id) {
+        (void)err_set(e, ERR_REFUSED, "the alert names no machine");
+        return OUTCOME_REFUSED;
+    }
+    if (runtime_check_clock(s->tenant, e)) /* a person may order it all the same */
+        return OUTCOME_RETRY;
+    if (!s->look)
+        defender_read(s->tenant->defender, NULL, s->c->machine_id,
+                      DEFENDER_READ_TO_ACT | DEFENDER_READ_ACTIONS, &look);
+    *e = look.actions_err;
+    outcome = action_outcome(look.actions_code, e);
+    if (outcome == OUTCOME_DONE)
+        outcome = order(s, s->look ? s->look : &look, e);
+    defender_reads_clear(&look);
+    return outcome;
 }
 
 const struct handler handler_release = {

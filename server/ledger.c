@@ -188,6 +188,26 @@ const struct defender_action *ledger_in_its_place(const struct isolation_record 
                : NULL;
 }
 
+const char *ledger_beside(const struct isolation_record *r, const struct defender_reads *look,
+                          struct arena *a)
+{
+    int64_t ours;
+
+    if (ledger_in_its_place(r, look))
+        return NULL;
+    for (size_t i = 0; i < look->n_actions; i++) {
+        const struct defender_action *other = &look->actions[i];
+
+        if (other->type == DEFENDER_ISOLATE && other->status == DEFENDER_SUCCEEDED &&
+            !deed_row(other, &ours) &&
+            (!r->action_id || strcasecmp(other->id, r->action_id) != 0) &&
+            !deed_was_released(look->actions, look->n_actions, other->id, INT64_MAX))
+            return arena_fmt(a, "%s has isolated the machine as well",
+                             other->requestor[0] ? other->requestor : "somebody else");
+    }
+    return NULL;
+}
+
 const char *ledger_why_released(struct arena *a, const struct defender_action *anew)
 {
     return anew ? arena_fmt(a, "released at Defender, and isolated there again since%s%s",
@@ -409,27 +429,6 @@ static bool is_open_high(struct review *v, const struct case_record *row)
     return open;
 }
 
-/* Has somebody isolated the machine beside us? Our release would end that as well. (What has come in the place of ours it does not
- * touch.) */
-static const char *find_beside(const struct review *v)
-{
-    const struct defender_reads *look = &v->reads;
-    int64_t ours;
-
-    if (ledger_in_its_place(&v->t->row, look))
-        return NULL;
-    for (size_t i = 0; i < look->n_actions; i++) {
-        const struct defender_action *a = &look->actions[i];
-
-        if (a->type == DEFENDER_ISOLATE && a->status == DEFENDER_SUCCEEDED && !deed_row(a, &ours) &&
-            (!v->t->row.action_id || strcasecmp(a->id, v->t->row.action_id) != 0) &&
-            !deed_was_released(look->actions, look->n_actions, a->id, INT64_MAX))
-            return arena_fmt(v->t->arena, "%s has isolated the machine as well",
-                             a->requestor[0] ? a->requestor : "somebody else");
-    }
-    return NULL;
-}
-
 static struct case_filter of_machine(const struct isolation_record *r)
 {
     return (struct case_filter){
@@ -441,7 +440,7 @@ static const char *find_against(struct review *v)
 {
     const struct isolation_record *r = &v->t->row;
     const struct case_filter same = of_machine(r);
-    const char *beside = find_beside(v);
+    const char *beside = ledger_beside(r, &v->reads, v->t->arena);
     struct case_record *cases;
     struct err off;
     size_t n = 0;

@@ -56,6 +56,10 @@ bool ledger_is_free(const struct isolation_record *r, const struct defender_read
  *  somebody else's, or of another episode: nothing that is done about r is to touch it. */
 const struct defender_action *ledger_in_its_place(const struct isolation_record *r,
                                                   const struct defender_reads *look);
+/** Has somebody isolated the machine beside r, which is ours? A release of ours would end that as well, and no rule is to. NULL: nobody
+ *  has, or what is in force is in the place of r (ledger_in_its_place), which a release does not touch; else words for people. */
+const char *ledger_beside(const struct isolation_record *r, const struct defender_reads *look,
+                          struct arena *a);
 /** Why r is over that somebody has released at Defender, for people. anew: the isolation that came after it; NULL: none. */
 const char *ledger_why_released(struct arena *a, const struct defender_action *anew);
 /** db_write for a transaction that fills t->after and leaves t->row as it is: it may run twice. Then

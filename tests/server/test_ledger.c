@@ -1595,6 +1595,38 @@ static void test_ledger__a_rule_does_not_end_what_stands_beside_ours(void **stat
     }
 }
 
+/* Nor does a rule that has a step for it. */
+static void test_ledger__a_step_does_not_end_what_stands_beside_ours(void **state)
+{
+    (void)state;
+    for (int again = 0; again < 2;
+         again++) { /* the look with the alert fails, and another one is taken */
+        struct rig r;
+        int64_t second;
+
+        rig_open(&r, NULL);
+        (void)isolated(&r);
+        engine_use(r.g,
+                   rig_runtime(&r, "rules:\n  - {name: free, do: [release: {}, email: {}]}\n"));
+        two_alerts(&r);
+        if (again)
+            rig_says(&r, "GET", LIST, 1, 503, "{}");
+        rig_says(&r, "GET", LIST, 0, 200,
+                 arena_fmt(r.arena, "{\"value\":[%s,%s]}",
+                           DONE_DOC("a3", "Isolate", "31:00", "31:05"),
+                           ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13")));
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        second = rig_push(&r, SECOND_ALERT, MACHINE);
+        rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        assert_non_null(
+            strstr(rig_subject(&r, second), "release: somebody has isolated the machine as well"));
+        rig_close(&r);
+    }
+}
+
 /* A clock that is hours ahead would end it hours early. */
 static void test_ledger__a_clock_that_is_far_off_releases_nothing_by_rule(void **state)
 {
@@ -3264,6 +3296,7 @@ int main(void)
         cmocka_unit_test(test_ledger__the_look_decides_about_the_release),
         cmocka_unit_test(test_ledger__a_rule_does_not_end_what_came_in_the_place_of_ours),
         cmocka_unit_test(test_ledger__a_rule_does_not_end_what_stands_beside_ours),
+        cmocka_unit_test(test_ledger__a_step_does_not_end_what_stands_beside_ours),
         cmocka_unit_test(test_ledger__a_rule_releases_nothing_by_what_held_before),
         cmocka_unit_test(test_ledger__a_clock_that_is_far_off_releases_nothing_by_rule),
         cmocka_unit_test(test_ledger__a_clock_that_is_far_off_holds_a_step_that_releases_up),

@@ -316,10 +316,8 @@ static enum err_code tell_desk(struct db_tx *tx, struct engine *g, struct runtim
 
 static bool is_way_of(const char *channel, const char *webhook)
 {
-    const size_t prefix = strlen(CONFIG_WEBHOOK_WAY);
-
-    return strncmp(channel, CONFIG_WEBHOOK_WAY, prefix) == 0 &&
-           strcmp(channel + prefix, webhook) == 0;
+    return config_is_webhook_way(channel) &&
+           strcmp(channel + strlen(CONFIG_WEBHOOK_WAY), webhook) == 0;
 }
 
 /* only: as of channels_settle. */

@@ -176,6 +176,11 @@ static const struct config_webhook *find_webhook(const struct settings_reader *r
 
 /* ---- webhooks --------------------------------------------------------------------------------- */
 
+bool config_is_webhook_way(const char *way)
+{
+    return way && strncmp(way, CONFIG_WEBHOOK_WAY, strlen(CONFIG_WEBHOOK_WAY)) == 0;
+}
+
 const char *config_webhook_url(const struct config_webhook *w)
 {
     return w->url.text ? w->url.text : w->plain_url;

@@ -27,6 +27,9 @@ enum config_webhook_template {
 /* A webhook's way: this and its name. */
 #define CONFIG_WEBHOOK_WAY "webhook:"
 
+/** Is it one's? way: by its name; NULL: no. */
+bool config_is_webhook_way(const char *way);
+
 struct config_webhook {
     const char *name;           /* the key under webhooks: */
     const char *way;            /* "webhook:NAME", as in /readyz, metrics and the store */

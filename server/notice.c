@@ -8,16 +8,14 @@
 #include "burst.h"
 #include "channel.h"
 #include "fault.h"
-#include "helpdesk.h"
 #include "id.h"
 #include "log.h"
 #include "mail.h"
 #include "notice_letter.h"
 #include "pause.h"
-#include "standing.h"
 #include "store_notices.h"
 #include "template.h"
-#include "utf8.h"
+#include "unheard.h"
 #include "ways.h"
 
 /* A mail that cannot be delivered is tried for as long as mail servers do (RFC 5321 section 4.5.4.1). */
@@ -353,8 +351,7 @@ struct sending {
 
 static bool is_post(const struct sending *s)
 {
-    return s->n.channel &&
-           strncmp(s->n.channel, CONFIG_WEBHOOK_WAY, strlen(CONFIG_WEBHOOK_WAY)) == 0;
+    return config_is_webhook_way(s->n.channel);
 }
 
 /* Since when those who have not got it are tried: for whom it was readdressed to, that is when the last of the others
@@ -433,121 +430,6 @@ static enum err_code readdress(struct db_tx *tx, const struct sending *s, size_t
     return code;
 }
 
-/* What the case of s has come to by now, which may be more than s said. n->c: c. */
-static enum err_code read_standing(struct db_tx *tx, const struct sending *s, struct case_record *c,
-                                   struct isolation_record *isolation, struct notice *n,
-                                   struct err *e)
-{
-    enum err_code code = case_load(tx, s->arena, s->n.case_id, c, e);
-
-    n->c = c;
-    n->doubt = c->why;
-    return code ? code : standing_read(tx, s->arena, c, n, isolation, e);
-}
-
-/* To webhooks: as channels_instead does. */
-static enum err_code post_standing(struct db_tx *tx, const struct sending *s, struct notice *n,
-                                   bool first, bool *ret_posted, struct err *e)
-{
-    struct background background = {0};
-    enum err_code code = read_facts(tx, s->arena, n, &background, e);
-
-    if (!code)
-        code = channels_instead(tx, s->g, s->rt, s->arena, n, first, s->now, ret_posted, e);
-    json_free(background.doc);
-    return code;
-}
-
-/* A webhook will never take its post. Who is told of the case by mail hears of it there; when nobody is, it is for those
- * of mail.to: as the case stands now. Where there are none it is for the webhooks that were told nothing of the case: what took
- * nothing for days is not asked anew, for that would never end. */
-static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, struct err *e)
-{
-    const struct config_mail *mail = &s->rt->config->mail;
-    struct notice n = {.to = (const char *const *)mail->to.items, .n_to = mail->to.count};
-    struct notice_thread thread = {0};
-    struct isolation_record isolation;
-    struct case_record c;
-    bool posted = true, taken = false;
-    enum err_code code = notice_was_taken(tx, &s->n, HELPDESK_CHANNEL, &taken, e);
-
-    if (!s->n.case_id) { /* of cordon's own, or a question over many, each of whose cases is told when nobody answers */
-        if (!code && !taken)
-            log_event(LOG_WARN, "nobody_told", LOG_STR("about", s->n.about),
-                      LOG_STR("kind", s->n.kind));
-        return code;
-    }
-    if (!code)
-        code = notice_thread(tx, s->arena, s->n.case_id, "", &thread, e);
-    if (code || thread.last_of_case)
-        return code;
-    code = read_standing(tx, s, &c, &isolation, &n, e);
-    if (!code && mail->server && n.n_to)
-        return notice_put(tx, s->g, s->rt, s->arena, &n, s->now, e);
-    if (!code)
-        code = post_standing(tx, s, &n, true, &posted, e);
-    if (!code && !posted && !taken)
-        nobody(&n, mail);
-    return code;
-}
-
-/* Of so many cases a post has a row. */
-#define ROWS_POSTED 12
-#define SUBJECT_MAX 300 /* bytes of it there */
-
-/* A mail about many cases will never reach anybody: one post about them, for so many posts of their own would be a storm. */
-static enum err_code post_digest(struct db_tx *tx, const struct sending *s, struct err *e)
-{
-    char id[ID_TEXT_SIZE], ids[ROWS_POSTED][ID_TEXT_SIZE];
-    struct post_fact facts[ROWS_POSTED + 1];
-    struct post p = {
-        .kind = s->n.kind,
-        .subject = s->n.subject,
-        .headline = "These cases were to be told in one mail, which reaches nobody",
-        .bad = true,
-        .next =
-            "They are told as they stood when that mail was made: `cordon cases show CASE` says how one "
-            "stands now. No server took the mail for any of those whom it was for, nor for mail.to.",
-        .facts = facts};
-    struct notice_record *list;
-    size_t n = 0;
-    const char *about;
-    enum err_code code = notice_digest(tx, s->arena, s->n.id, &list, &n, e);
-
-    if (code)
-        return code;
-    about = arena_fmt(s->arena, "digest:%s", id_format(s->n.id, id));
-    for (; p.n_facts < n && p.n_facts < ROWS_POSTED; p.n_facts++)
-        facts[p.n_facts] = (struct post_fact){
-            id_format(list[p.n_facts].case_id, ids[p.n_facts]),
-            utf8_short(s->arena, list[p.n_facts].subject, SUBJECT_MAX, " " UTF8_ELLIPSIS)};
-    if (n > p.n_facts) {
-        const char *more = arena_fmt(
-            s->arena, "%zu more, for which a post has no room: `cordon cases list` has them",
-            n - p.n_facts);
-
-        facts[p.n_facts++] = (struct post_fact){"And", more};
-    }
-    return about ? channels_announce(tx, s->g, s->rt, about, &p, s->now, e)
-                 : err_set(e, ERR_NOMEM, "digest");
-}
-
-/* A mail about a case will never reach anybody. Where nobody who judges it has got another of the same time webhooks hear how
- * the case stands, as where nobody can be mailed. */
-static enum err_code post_instead(struct db_tx *tx, const struct sending *s, struct err *e)
-{
-    struct notice n = {.n_to = 0};
-    struct isolation_record isolation;
-    struct case_record c;
-    bool posted, taken = false;
-    enum err_code code = notice_was_taken(tx, &s->n, HELPDESK_CHANNEL, &taken, e);
-
-    if (code || taken || !s->n.case_id || s->n.channel)
-        return code;
-    code = read_standing(tx, s, &c, &isolation, &n, e);
-    return code ? code : post_standing(tx, s, &n, false, &posted, e);
-}
-
 static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct sending *s = arg;
@@ -582,9 +464,7 @@ static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
     code = notice_end(tx, s->n.id, sent ? "sent" : "failed",
                       sent ? NULL : "no recipient's server took it", s->now, e);
     if (!code && !sent)
-        code = is_post(s)                         ? mail_instead(tx, s, e)
-               : strcmp(s->n.kind, "digest") == 0 ? post_digest(tx, s, e)
-                                                  : post_instead(tx, s, e);
+        code = unheard_tell(tx, s->g, s->rt, s->arena, &s->n, s->now, e);
     return code ? code : work_done(tx, s->w, e);
 }
 

@@ -203,7 +203,7 @@ static enum err_code tell(struct db_tx *tx, struct engine *g, struct runtime *rt
         {"Last failure", r->why},
     };
     const struct config *c = rt->config;
-    bool posts = strncmp(r->name, CONFIG_WEBHOOK_WAY, strlen(CONFIG_WEBHOOK_WAY)) == 0;
+    bool posts = config_is_webhook_way(r->name);
     bool mailed = c->mail.server && c->mail.to.count;
     /* By itself it could only be told late. */
     bool by_mail = mailed && (posts || c->mail.n_ways > 1);

@@ -1,0 +1,158 @@
+/* unheard.c - see unheard.h. */
+#include "unheard.h"
+
+#include <string.h>
+
+#include "channel.h"
+#include "helpdesk.h"
+#include "id.h"
+#include "log.h"
+#include "notice.h"
+#include "standing.h"
+#include "utf8.h"
+
+/* Of so many cases a post has a row. */
+#define ROWS_POSTED 12
+#define SUBJECT_MAX 300 /* bytes of it there */
+
+struct unheard {
+    struct engine *g;
+    struct runtime *rt;
+    struct arena *arena;
+    const struct notice_record *n;
+    int64_t now;
+};
+
+/* What a case has come to by now, which may be more than the notice said, as a notice of its own. */
+struct stand {
+    struct notice n;
+    struct case_record c;
+    struct isolation_record isolation;
+    struct json *doc;
+    struct facts facts;
+};
+
+static void stand_clear(struct stand *s)
+{
+    json_free(s->doc);
+}
+
+static enum err_code read_stand(struct db_tx *tx, const struct unheard *u, struct stand *ret,
+                                struct err *e)
+{
+    struct notice *n = &ret->n;
+    enum err_code code = case_load(tx, u->arena, u->n->case_id, &ret->c, e);
+
+    if (code)
+        return code;
+    n->c = &ret->c;
+    n->doubt = ret->c.why;
+    if (ret->c.facts && !json_parse(ret->c.facts, strlen(ret->c.facts), &ret->doc, NULL) &&
+        !facts_read(ret->doc, &ret->facts, NULL))
+        n->facts = &ret->facts;
+    return standing_read(tx, u->arena, &ret->c, n, &ret->isolation, e);
+}
+
+static void nobody(const struct unheard *u)
+{
+    log_event(LOG_WARN, "nobody_told", LOG_ID("case", u->n->case_id), LOG_STR("about", u->n->about),
+              LOG_ID("notice", u->n->id), LOG_STR("kind", u->n->kind),
+              LOG_STR("why", "nobody's server took it, and there is no other way"));
+}
+
+/* A webhook will never take its post. Who is told of the case by mail hears of it there; when nobody is, it is for those
+ * of mail.to: as the case stands now. Where there are none it is for the webhooks that were told nothing of the case: what took
+ * nothing for days is not asked anew, for that would never end. */
+static enum err_code mail_instead(struct db_tx *tx, const struct unheard *u, struct err *e)
+{
+    const struct config_mail *mail = &u->rt->config->mail;
+    AUTO(stand_clear) struct stand now = {0};
+    struct notice_thread thread = {0};
+    bool posted = true, taken = false;
+    enum err_code code = notice_was_taken(tx, u->n, HELPDESK_CHANNEL, &taken, e);
+
+    if (!u->n->case_id) { /* of cordon's own, or a question over many, each of whose cases is told when nobody answers */
+        if (!code && !taken)
+            nobody(u);
+        return code;
+    }
+    if (!code)
+        code = notice_thread(tx, u->arena, u->n->case_id, "", &thread, e);
+    if (code || thread.last_of_case)
+        return code;
+    code = read_stand(tx, u, &now, e);
+    if (code)
+        return code;
+    if (mail->server && mail->to.count) {
+        now.n.to = (const char *const *)mail->to.items;
+        now.n.n_to = mail->to.count;
+        return notice_put(tx, u->g, u->rt, u->arena, &now.n, u->now, e);
+    }
+    code = channels_instead(tx, u->g, u->rt, u->arena, &now.n, true, u->now, &posted, e);
+    if (!code && !posted && !taken)
+        nobody(u);
+    return code;
+}
+
+/* A mail about many cases will never reach anybody: one post about them, for so many posts of their own would be a storm. */
+static enum err_code post_digest(struct db_tx *tx, const struct unheard *u, struct err *e)
+{
+    char id[ID_TEXT_SIZE], ids[ROWS_POSTED][ID_TEXT_SIZE];
+    struct post_fact facts[ROWS_POSTED + 1];
+    struct post p = {
+        .kind = u->n->kind,
+        .subject = u->n->subject,
+        .headline = "These cases were to be told in one mail, which reaches nobody",
+        .bad = true,
+        .next =
+            "They are told as they stood when that mail was made: `cordon cases show CASE` says how one "
+            "stands now. No server took the mail for any of those whom it was for, nor for mail.to.",
+        .facts = facts};
+    struct notice_record *list;
+    size_t n = 0;
+    const char *about;
+    enum err_code code = notice_digest(tx, u->arena, u->n->id, &list, &n, e);
+
+    if (code)
+        return code;
+    about = arena_fmt(u->arena, "digest:%s", id_format(u->n->id, id));
+    for (; p.n_facts < n && p.n_facts < ROWS_POSTED; p.n_facts++)
+        facts[p.n_facts] = (struct post_fact){
+            id_format(list[p.n_facts].case_id, ids[p.n_facts]),
+            utf8_short(u->arena, list[p.n_facts].subject, SUBJECT_MAX, " " UTF8_ELLIPSIS)};
+    if (n > p.n_facts) {
+        const char *more = arena_fmt(
+            u->arena, "%zu more, for which a post has no room: `cordon cases list` has them",
+            n - p.n_facts);
+
+        facts[p.n_facts++] = (struct post_fact){"And", more};
+    }
+    return about ? channels_announce(tx, u->g, u->rt, about, &p, u->now, e)
+                 : err_set(e, ERR_NOMEM, "digest");
+}
+
+/* A mail about a case will never reach anybody. Where nobody who judges it has got another of the same time webhooks hear how
+ * the case stands, as where nobody can be mailed. */
+static enum err_code post_instead(struct db_tx *tx, const struct unheard *u, struct err *e)
+{
+    AUTO(stand_clear) struct stand now = {0};
+    bool posted, taken = false;
+    enum err_code code = notice_was_taken(tx, u->n, HELPDESK_CHANNEL, &taken, e);
+
+    if (code || taken || !u->n->case_id || u->n->channel)
+        return code;
+    code = read_stand(tx, u, &now, e);
+    return code ? code
+                : channels_instead(tx, u->g, u->rt, u->arena, &now.n, false, u->now, &posted, e);
+}
+
+enum err_code unheard_tell(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                           struct arena *arena, const struct notice_record *n, int64_t now,
+                           struct err *e)
+{
+    const struct unheard u = {.g = g, .rt = rt, .arena = arena, .n = n, .now = now};
+
+    return config_is_webhook_way(n->channel) ? mail_instead(tx, &u, e)
+           : strcmp(n->kind, "digest") == 0  ? post_digest(tx, &u, e)
+                                             : post_instead(tx, &u, e);
+}

@@ -87,6 +87,15 @@ static enum err_code insert_post(struct db_tx *tx, const struct config_webhook *
     return notice_insert(tx, r, now, e);
 }
 
+/* By what is known that it was said: of one question after the other the brackets say the same. */
+static const char *said_in_post(const struct notice *n, struct arena *arena)
+{
+    char id[ID_TEXT_SIZE];
+
+    return n->question ? arena_fmt(arena, "question %s", id_format(n->question->id, id))
+                       : notice_said_alone(n, arena);
+}
+
 static enum err_code put_post(struct db_tx *tx, struct engine *g, struct runtime *rt,
                               struct arena *arena, const struct notice *n,
                               const struct config_webhook *w, int64_t after, int64_t now,
@@ -97,7 +106,7 @@ static enum err_code put_post(struct db_tx *tx, struct engine *g, struct runtime
                               .case_id = n->c->id,
                               .after = after,
                               .kind = notice_kind_name(n->kind),
-                              .said = notice_said_alone(n, arena)};
+                              .said = said_in_post(n, arena)};
     struct notice mine = *n;
     enum err_code code;
 
@@ -129,17 +138,17 @@ enum err_code channels_announce(struct db_tx *tx, struct engine *g, struct runti
     return code;
 }
 
-/* How the case stands: said once. A review is asked for again and again. */
+/* How the case stands, or a question: said once. A review is asked for again and again. */
 static bool is_state(enum notice_kind kind)
 {
     return kind == NOTICE_ALERT || kind == NOTICE_REQUESTED || kind == NOTICE_ISOLATED ||
-           kind == NOTICE_NOT_ISOLATED || kind == NOTICE_RELEASED;
+           kind == NOTICE_NOT_ISOLATED || kind == NOTICE_RELEASED || kind == NOTICE_QUESTION;
 }
 
 /* What was tried again may come to nothing again, for another reason: that is news. */
 static bool is_known(const struct notice_spoken *s, const struct notice *n, struct arena *arena)
 {
-    const char *said = s->said ? notice_said_alone(n, arena) : NULL;
+    const char *said = s->said ? said_in_post(n, arena) : NULL;
 
     return s->kind && is_state(n->kind) && strcmp(s->kind, notice_kind_name(n->kind)) == 0 &&
            (!said || strcmp(s->said, said) == 0);

@@ -246,6 +246,19 @@ enum err_code question_count_ever(struct db_tx *tx, int64_t id, int64_t *ret, st
     return code ? code : store_take_int(rows, ret, e);
 }
 
+enum err_code question_find_holding(struct db_tx *tx, struct arena *a, int64_t case_id,
+                                    struct question_record *ret, bool *ret_found, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT " COLUMNS " FROM questions WHERE state = 'open' AND id IN"
+                                  " (SELECT question_id FROM question_cases WHERE case_id = $1"
+                                  " AND spent = 0)",
+                                  "i", case_id);
+
+    return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
+}
+
 enum err_code question_holds(struct db_tx *tx, int64_t case_id, bool *ret, struct err *e)
 {
     struct db_rows *rows;

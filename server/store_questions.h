@@ -118,6 +118,9 @@ enum err_code question_count_machines(struct db_tx *tx, int64_t id, int64_t *ret
 enum err_code question_count_isolated(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e);
 /** Cases, and with them those that waited for it before and were let go: it only grows. */
 enum err_code question_count_ever(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e);
+/** The open one that holds this case back. */
+enum err_code question_find_holding(struct db_tx *tx, struct arena *a, int64_t case_id,
+                                    struct question_record *ret, bool *ret_found, struct err *e);
 /** Does one that is open hold this case back? */
 enum err_code question_holds(struct db_tx *tx, int64_t case_id, bool *ret, struct err *e);
 /** No question has a word on this case any more: it begins anew, or is let go. An open question that no other

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "notice.h"
 #include "standing.h"
+#include "store_questions.h"
 #include "utf8.h"
 
 /* Of so many cases a post has a row. */
@@ -28,6 +29,7 @@ struct stand {
     struct notice n;
     struct case_record c;
     struct isolation_record isolation;
+    struct notice_question asked;
     struct json *doc;
     struct facts facts;
 };
@@ -51,6 +53,31 @@ static enum err_code read_stand(struct db_tx *tx, const struct unheard *u, struc
         !facts_read(ret->doc, &ret->facts, NULL))
         n->facts = &ret->facts;
     return standing_read(tx, u->arena, &ret->c, n, &ret->isolation, e);
+}
+
+/* The question that nobody got, if it still is one. It holds no link, for that is one person's; operators answer by command. */
+static enum err_code read_question(struct db_tx *tx, const struct unheard *u, struct stand *s,
+                                   struct err *e)
+{
+    struct question_record q;
+    struct question_case *of;
+    bool found = false;
+    size_t n = 0;
+    enum err_code code = question_find_holding(tx, u->arena, s->c.id, &q, &found, e);
+
+    if (code || !found || !question_is_of_one(q.kind))
+        return code;
+    code = question_cases(tx, u->arena, q.id, 0, 1, &of, &n, e);
+    if (code || !n)
+        return code;
+    s->asked = (struct notice_question){
+        .id = q.id, .expires = q.expires, .people = q.people, .action = of->action};
+    s->n.kind = NOTICE_QUESTION;
+    s->n.why = q.what;
+    s->n.isolation = NULL;
+    s->n.to_come = false;
+    s->n.question = &s->asked;
+    return ERR_OK;
 }
 
 static void nobody(const struct unheard *u)
@@ -142,6 +169,8 @@ static enum err_code post_instead(struct db_tx *tx, const struct unheard *u, str
     if (code || taken || !u->n->case_id || u->n->channel)
         return code;
     code = read_stand(tx, u, &now, e);
+    if (!code && strcmp(u->n->kind, notice_kind_name(NOTICE_QUESTION)) == 0)
+        code = read_question(tx, u, &now, e);
     return code ? code
                 : channels_instead(tx, u->g, u->rt, u->arena, &now.n, false, u->now, &posted, e);
 }

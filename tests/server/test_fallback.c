@@ -654,6 +654,42 @@ static void test_fallback__the_cases_of_a_digest_that_no_mail_can_tell_are_poste
     sim_stop(sim);
 }
 
+/* Nor can the question reach any of those who may answer: it is posted as one, once, with how to answer; and then its end. */
+static void test_fallback__a_question_that_no_mail_can_ask_is_posted(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[400];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(
+        rules, sizeof rules,
+        "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+        "rules: [{name: contain, do: [ask: {approvers: [gone@x.example, left@x.example]},"
+        " isolate: {}, email: {}]}]\n",
+        peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\","
+             "\"left@x.example\":\"550 5.1.1 no such user\","
+             "\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 1);
+    assert_non_null(strstr(last_post(&r), "[QUESTION] "));
+    assert_non_null(strstr(last_post(&r), "isolate full"));
+    assert_non_null(strstr(last_post(&r), "cordon approve "));
+    assert_null(strstr(last_post(&r), "/approve/"));
+    pass(&r, 5 * HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
+    assert_non_null(strstr(last_post(&r), "[NOT ISOLATED: nobody answered in time]"));
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 static atomic_size_t nobodies; /* of cases, and of what is cordon's own */
 
 static void count_nobodies(enum log_level level, const char *line, void *ctx)
@@ -1827,6 +1863,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_no_mail_can_tell_is_posted),
         cmocka_unit_test(test_fallback__who_was_posted_what_no_mail_can_tell_hears_the_end),
         cmocka_unit_test(test_fallback__the_cases_of_a_digest_that_no_mail_can_tell_are_posted),
+        cmocka_unit_test(test_fallback__a_question_that_no_mail_can_ask_is_posted),
         cmocka_unit_test(test_fallback__what_reaches_nobody_at_all_is_said),
         cmocka_unit_test(test_fallback__what_another_webhook_took_is_not_said_to_reach_nobody),
         cmocka_unit_test(

@@ -2,9 +2,11 @@
 #include "question_mail.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "capability.h"
 #include "channel.h"
+#include "helpdesk.h"
 #include "id.h"
 #include "letter.h"
 #include "notice.h"
@@ -12,13 +14,15 @@
 #include "pause.h"
 #include "question.h"
 #include "store_isolations.h"
-#include "store_notices.h"
 #include "utf8.h"
 
 #define CASES_SHOWN  50   /* rows of a mail */
 #define CASES_NAMED  2000 /* in it, those that have no row in few words */
 #define NAME_MAX_LEN 60
 #define CASES_POSTED 10 /* in a post, which people read in a chat */
+
+/* What its notices are about: this, and its id. */
+#define ABOUT "question:"
 
 const char *question_link(struct engine *g, const struct runtime *rt, struct arena *a,
                           int64_t invitation, int64_t expires)
@@ -181,7 +185,7 @@ enum err_code question_mail_put(struct db_tx *tx, struct engine *g, struct runti
     bool open = q->state == QUESTION_OPEN;
     char id[ID_TEXT_SIZE];
     const struct mime_header headers[] = {
-        {"X-Cordon-About", arena_fmt(a, "question:%s", id_format(q->id, id))},
+        {"X-Cordon-About", arena_fmt(a, ABOUT "%s", id_format(q->id, id))},
         {"X-Cordon-State", open ? "question" : "not_isolated"}};
     struct letter_post post = {.to = &m->who->address,
                                .n_to = 1,
@@ -232,32 +236,47 @@ static const char *post_machine(struct arena *a, const struct question_extent *o
                : NULL;
 }
 
+/* id: of q, as text. */
+static const char *post_next(struct arena *a, const struct question_record *q, const char *id)
+{
+    char when[CLOCK_TEXT_SIZE];
+
+    if (q->state != QUESTION_OPEN)
+        return arena_fmt(
+            a,
+            "It is not asked for: %s. A person should look now; `cordon cases retry ID` "
+            "begins a case anew.",
+            q->why);
+    return arena_fmt(
+        a,
+        "Until %s a yes lets it go on, by command: `cordon approve %s --why TEXT`, "
+        "`cordon refuse %s --why TEXT`. When nobody answers nothing is isolated, and you "
+        "are told again.",
+        clock_format(q->expires, when), id, id);
+}
+
 enum err_code question_post_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                 struct arena *a, const struct question_record *q,
                                 const struct question_extent *of, int64_t now, struct err *e)
 {
     const struct question_mail m = {.q = q, .of = of};
-    const bool one = of->machines == 1;
+    const bool one = of->machines == 1, open = q->state == QUESTION_OPEN;
     struct post_fact facts[CASES_POSTED + 3];
-    char id[ID_TEXT_SIZE], when[CLOCK_TEXT_SIZE];
+    char id[ID_TEXT_SIZE];
     struct post p = {
-        .kind = notice_kind_name(NOTICE_QUESTION),
+        .kind = notice_kind_name(open ? NOTICE_QUESTION : NOTICE_NOT_ISOLATED),
         .subject = subject_of(&m, a, q->what),
-        .headline = headlines[true][one][of->isolated > 0],
+        .headline = headlines[open][one][of->isolated > 0],
         .bad = true,
         .why = arena_fmt(a, "Why: safety holds back what the rules want isolated: %s", q->what),
-        .next = arena_fmt(
-            a,
-            "Until %s a yes lets it go on, by command: `cordon approve %s --why TEXT`, `cordon "
-            "refuse %s --why TEXT`. When nobody answers nothing is isolated, and you are told "
-            "again.",
-            clock_format(q->expires, when), id_format(q->id, id), id),
+        .next = post_next(a, q, id_format(q->id, id)),
         .facts = facts};
-    const char *about = arena_fmt(a, "question:%s", id);
+    const char *about = arena_fmt(a, ABOUT "%s", id);
 
     facts[p.n_facts++] = (struct post_fact){"Question", id};
     facts[p.n_facts++] = (struct post_fact){
-        "Persons needed", q->people > 1 ? arena_fmt(a, "%lld", (long long)q->people) : NULL};
+        "Persons needed",
+        open && q->people > 1 ? arena_fmt(a, "%lld", (long long)q->people) : NULL};
     for (size_t i = 0; i < of->n && i < CASES_POSTED; i++)
         facts[p.n_facts++] = (struct post_fact){"Machine", post_machine(a, of, i)};
     if (of->cases > CASES_POSTED)
@@ -266,4 +285,31 @@ enum err_code question_post_put(struct db_tx *tx, struct engine *g, struct runti
     if (!p.subject || !p.why || !p.next || !about)
         return err_set(e, ERR_NOMEM, "a post to a webhook");
     return channels_announce(tx, g, rt, about, &p, now, e);
+}
+
+enum err_code question_post_instead(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                    struct arena *a, const struct notice_record *n, int64_t now,
+                                    bool *ret_is, struct err *e)
+{
+    bool asks = strcmp(n->kind, notice_kind_name(NOTICE_QUESTION)) == 0, told = false;
+    struct question_extent of = {.cases = 0};
+    struct question_record q;
+    int64_t id;
+    enum err_code code;
+
+    *ret_is = strncmp(n->about, ABOUT, strlen(ABOUT)) == 0 &&
+              !id_parse(n->about + strlen(ABOUT), &id, NULL);
+    if (!*ret_is)
+        return ERR_OK;
+    code = question_load(tx, a, id, &q, e);
+    if (code || (asks && q.state != QUESTION_OPEN))
+        return code;
+    code = notice_was_taken(tx, n, HELPDESK_CHANNEL, &told, e);
+    if (!code && !told) /* for another mail of it that reached nobody */
+        code = notice_was_posted(tx, n->about, n->created, &told, e);
+    if (code || told)
+        return code;
+    code = question_extent_read(tx, a, id, &of, e);
+    *ret_is = asks || of.cases;
+    return code || !of.cases ? code : question_post_put(tx, g, rt, a, &q, &of, now, e);
 }

@@ -8,6 +8,7 @@
 
 #include "engine.h"
 #include "runtime.h"
+#include "store_notices.h"
 #include "store_questions.h"
 
 /* How many a question over many is about, and those that its mails name. */
@@ -40,10 +41,16 @@ enum err_code question_mail_put(struct db_tx *tx, struct engine *g, struct runti
                                 struct arena *a, const struct question_mail *m, int64_t now,
                                 struct err *e);
 
-/** Inside a transaction: the same of an open q where nobody can be mailed, as a post to every webhook. It holds no link, for
- *  that is one person's; operators answer by command, and on the console. */
+/** Inside a transaction: the same where nobody can be mailed, as a post to every webhook. It holds no link, for that is one
+ *  person's; operators answer by command, and on the console. */
 enum err_code question_post_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                 struct arena *a, const struct question_record *q,
                                 const struct question_extent *of, int64_t now, struct err *e);
+
+/** Inside a transaction: the same of the question that n was a mail of, which reached nobody; but where one was asked that is
+ *  not open any more, for of its end there are mails. *ret_is: it is said so, or need not be. */
+enum err_code question_post_instead(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                    struct arena *a, const struct notice_record *n, int64_t now,
+                                    bool *ret_is, struct err *e);
 
 #endif

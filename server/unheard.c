@@ -7,7 +7,10 @@
 #include "helpdesk.h"
 #include "id.h"
 #include "log.h"
+#include "mime.h"
+#include "mime_read.h"
 #include "notice.h"
+#include "question_mail.h"
 #include "standing.h"
 #include "store_questions.h"
 #include "utf8.h"
@@ -15,6 +18,8 @@
 /* Of so many cases a post has a row. */
 #define ROWS_POSTED 12
 #define SUBJECT_MAX 300 /* bytes of it there */
+/* Of a mail's text, in bytes: a template for people cuts it further. */
+#define TEXT_POSTED_MAX 2000
 
 struct unheard {
     struct engine *g;
@@ -98,7 +103,7 @@ static enum err_code mail_instead(struct db_tx *tx, const struct unheard *u, str
     bool posted = true, taken = false;
     enum err_code code = notice_was_taken(tx, u->n, HELPDESK_CHANNEL, &taken, e);
 
-    if (!u->n->case_id) { /* of cordon's own, or a question over many, each of whose cases is told when nobody answers */
+    if (!u->n->case_id) { /* of cordon's own, or a question over many: posted to all webhooks at once */
         if (!code && !taken)
             nobody(u);
         return code;
@@ -158,6 +163,36 @@ static enum err_code post_digest(struct db_tx *tx, const struct unheard *u, stru
                  : err_set(e, ERR_NOMEM, "digest");
 }
 
+/* What cordon says of itself, as the mail had it: its subject, and what of its text has room. */
+static enum err_code post_text(struct db_tx *tx, const struct unheard *u, struct err *e)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(MIME_PART_MAX);
+    char made[CLOCK_TEXT_SIZE];
+    const struct post_fact facts[] = {{"Made at", clock_format(u->n->created, made)}};
+    struct post p = {.kind = u->n->kind,
+                     .subject = u->n->subject,
+                     .headline = "This was told in a mail, which reaches nobody",
+                     .bad = true,
+                     .facts = facts,
+                     .n_facts = sizeof facts / sizeof *facts};
+    enum err_code code = mime_part(u->n->message, "text/plain", &text, NULL);
+
+    if (!code) /* one with an attachment is known by its subject */
+        p.next = utf8_short(u->arena, buf_text(&text), TEXT_POSTED_MAX, " " UTF8_ELLIPSIS);
+    if (code == ERR_NOMEM || (!code && !p.next))
+        return err_set(e, ERR_NOMEM, "what a mail said");
+    return channels_announce(tx, u->g, u->rt, u->n->about, &p, u->now, e);
+}
+
+/* A mail of cordon's own, or about many cases that a question holds back, will never reach anybody. */
+static enum err_code post_own(struct db_tx *tx, const struct unheard *u, struct err *e)
+{
+    bool told = false;
+    enum err_code code = question_post_instead(tx, u->g, u->rt, u->arena, u->n, u->now, &told, e);
+
+    return code || told ? code : post_text(tx, u, e);
+}
+
 /* A mail about a case will never reach anybody. Where nobody who judges it has got another of the same time webhooks hear how
  * the case stands, as where nobody can be mailed. */
 static enum err_code post_instead(struct db_tx *tx, const struct unheard *u, struct err *e)
@@ -166,7 +201,7 @@ static enum err_code post_instead(struct db_tx *tx, const struct unheard *u, str
     bool posted, taken = false;
     enum err_code code = notice_was_taken(tx, u->n, HELPDESK_CHANNEL, &taken, e);
 
-    if (code || taken || !u->n->case_id || u->n->channel)
+    if (code || taken || u->n->channel)
         return code;
     code = read_stand(tx, u, &now, e);
     if (!code && strcmp(u->n->kind, notice_kind_name(NOTICE_QUESTION)) == 0)
@@ -183,5 +218,6 @@ enum err_code unheard_tell(struct db_tx *tx, struct engine *g, struct runtime *r
 
     return config_is_webhook_way(n->channel) ? mail_instead(tx, &u, e)
            : strcmp(n->kind, "digest") == 0  ? post_digest(tx, &u, e)
+           : !n->case_id                     ? post_own(tx, &u, e)
                                              : post_instead(tx, &u, e);
 }

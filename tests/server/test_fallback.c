@@ -690,6 +690,86 @@ static void test_fallback__a_question_that_no_mail_can_ask_is_posted(void **stat
     sim_stop(sim);
 }
 
+/* How many posts to /hook hold this? */
+static size_t posted(struct rig *r, const char *words)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < peer_count(r->peer); i++)
+        n += strcmp(peer_request(r->peer, i)->target, "/hook") == 0 &&
+             strstr(peer_request(r->peer, i)->body, words);
+    return n;
+}
+
+/* Nor can one about many: it is posted, and so is that nobody answered, which is all that people hear of its cases. */
+static void test_fallback__a_question_over_many_that_no_mail_can_ask_is_posted(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[500];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: contain, do: [isolate: {}]}]\n"
+                   "safety: {canary: 1, ask: {approvers: [gone@x.example, left@x.example]}}\n",
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\","
+             "\"left@x.example\":\"550 5.1.1 no such user\","
+             "\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(posted(&r, "[QUESTION] 1 machine: "), 1);
+    assert_non_null(strstr(last_post(&r), "cordon approve "));
+    assert_non_null(strstr(last_post(&r), "ws-114"));
+    assert_null(strstr(last_post(&r), "/approve/"));
+    pass(&r, 5 * HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(posted(&r, "[NOT ISOLATED: nobody answered in time] 1 machine"), 1);
+    assert_non_null(strstr(last_post(&r), "cordon cases retry"));
+    assert_non_null(strstr(last_post(&r), "ws-114"));
+    assert_int_equal(posted(&r, ""), 2);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* Nor what cordon says of itself. */
+static void test_fallback__what_cordon_can_mail_nobody_of_itself_is_posted(void **state)
+{
+    const struct notice_system quiet = {.about = "source:flow",
+                                        .kind = "source_quiet",
+                                        .subject = "source flow is quiet",
+                                        .headline = "A source went quiet",
+                                        .body = "Nothing came from it."};
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[300];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_MAIL_ONLY,
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    assert_int_equal(notice_system_tell(r.g, &quiet, NULL), ERR_OK);
+    work_all(&r);
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(posted(&r, "[CORDON] source flow is quiet"), 1);
+    assert_non_null(strstr(last_post(&r), "Nothing came from it."));
+    assert_int_equal(posted(&r, ""), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 static atomic_size_t nobodies; /* of cases, and of what is cordon's own */
 
 static void count_nobodies(enum log_level level, const char *line, void *ctx)
@@ -1864,6 +1944,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__who_was_posted_what_no_mail_can_tell_hears_the_end),
         cmocka_unit_test(test_fallback__the_cases_of_a_digest_that_no_mail_can_tell_are_posted),
         cmocka_unit_test(test_fallback__a_question_that_no_mail_can_ask_is_posted),
+        cmocka_unit_test(test_fallback__a_question_over_many_that_no_mail_can_ask_is_posted),
+        cmocka_unit_test(test_fallback__what_cordon_can_mail_nobody_of_itself_is_posted),
         cmocka_unit_test(test_fallback__what_reaches_nobody_at_all_is_said),
         cmocka_unit_test(test_fallback__what_another_webhook_took_is_not_said_to_reach_nobody),
         cmocka_unit_test(

@@ -193,21 +193,35 @@ static enum err_code post_own(struct db_tx *tx, const struct unheard *u, struct 
     return code || told ? code : post_text(tx, u, e);
 }
 
-/* A mail about a case will never reach anybody. Where nobody who judges it has got another of the same time webhooks hear how
- * the case stands, as where nobody can be mailed. */
-static enum err_code post_instead(struct db_tx *tx, const struct unheard *u, struct err *e)
+/* Webhooks hear how the case stands, as where nobody can be mailed. */
+static enum err_code post_case(struct db_tx *tx, const struct unheard *u, struct err *e)
 {
     AUTO(stand_clear) struct stand now = {0};
-    bool posted, taken = false;
-    enum err_code code = notice_was_taken(tx, u->n, HELPDESK_CHANNEL, &taken, e);
+    bool posted;
+    enum err_code code = read_stand(tx, u, &now, e);
 
-    if (code || taken || u->n->channel)
-        return code;
-    code = read_stand(tx, u, &now, e);
     if (!code && strcmp(u->n->kind, notice_kind_name(NOTICE_QUESTION)) == 0)
         code = read_question(tx, u, &now, e);
     return code ? code
                 : channels_instead(tx, u->g, u->rt, u->arena, &now.n, false, u->now, &posted, e);
+}
+
+/* A mail will never reach anybody. What is told of a case is told where somebody who judges it has got another of the same time. */
+static enum err_code post_instead(struct db_tx *tx, const struct unheard *u, struct err *e)
+{
+    bool taken = false;
+    enum err_code code =
+        u->n->case_id ? notice_was_taken(tx, u->n, HELPDESK_CHANNEL, &taken, e) : ERR_OK;
+
+    if (code || taken)
+        return code;
+    if (!u->rt->config->n_webhooks) {
+        nobody(u);
+        return ERR_OK;
+    }
+    return strcmp(u->n->kind, "digest") == 0 ? post_digest(tx, u, e)
+           : u->n->case_id                   ? post_case(tx, u, e)
+                                             : post_own(tx, u, e);
 }
 
 enum err_code unheard_tell(struct db_tx *tx, struct engine *g, struct runtime *rt,
@@ -216,8 +230,7 @@ enum err_code unheard_tell(struct db_tx *tx, struct engine *g, struct runtime *r
 {
     const struct unheard u = {.g = g, .rt = rt, .arena = arena, .n = n, .now = now};
 
-    return config_is_webhook_way(n->channel) ? mail_instead(tx, &u, e)
-           : strcmp(n->kind, "digest") == 0  ? post_digest(tx, &u, e)
-           : !n->case_id                     ? post_own(tx, &u, e)
-                                             : post_instead(tx, &u, e);
+    if (config_is_webhook_way(n->channel))
+        return mail_instead(tx, &u, e);
+    return n->channel ? ERR_OK : post_instead(tx, &u, e); /* a helpdesk judges nothing */
 }

@@ -820,6 +820,43 @@ static void test_fallback__what_reaches_nobody_at_all_is_said(void **state)
     }
 }
 
+/* Nor does a mail reach anybody, and there is no webhook: the log says so, of a case and of what is cordon's own. */
+static void test_fallback__a_mail_that_reaches_nobody_is_said_to(void **state)
+{
+    static const char gone[] =
+        "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\","
+        "\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}";
+    static const char *const steps[] = {
+        "email: {}", "email: {to: [here@x.example]}, email: {to: [gone@x.example]}"};
+    const struct notice_system quiet = {.about = "source:flow",
+                                        .kind = "source_quiet",
+                                        .subject = "source flow is quiet",
+                                        .headline = "A source went quiet",
+                                        .body = "Nothing came from it."};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct sim *sim = sim_start(NULL);
+        char mail[200], rules[200];
+        struct rig r;
+
+        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+        (void)snprintf(rules, sizeof rules, "rules: [{name: tell, do: [%s]}]\n", steps[i]);
+        open_rig(&r, rules, mail, "");
+        sim_tell(sim, "/config", gone);
+        atomic_store(&nobodies, 0);
+        log_divert(count_nobodies, NULL);
+        (void)rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        assert_int_equal(atomic_load(&nobodies), i ? 0 : 1); /* somebody has got one */
+        assert_int_equal(notice_system_tell(r.g, &quiet, NULL), ERR_OK);
+        work_all(&r);
+        assert_int_equal(atomic_load(&nobodies), i ? 1 : 2);
+        close_rig(&r);
+        sim_stop(sim);
+    }
+}
+
 /* One of two webhooks takes nothing, and the other knows all of it: the log does not say that nobody does. */
 static void test_fallback__what_another_webhook_took_is_not_said_to_reach_nobody(void **state)
 {
@@ -1947,6 +1984,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__a_question_over_many_that_no_mail_can_ask_is_posted),
         cmocka_unit_test(test_fallback__what_cordon_can_mail_nobody_of_itself_is_posted),
         cmocka_unit_test(test_fallback__what_reaches_nobody_at_all_is_said),
+        cmocka_unit_test(test_fallback__a_mail_that_reaches_nobody_is_said_to),
         cmocka_unit_test(test_fallback__what_another_webhook_took_is_not_said_to_reach_nobody),
         cmocka_unit_test(
             test_fallback__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed),

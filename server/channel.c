@@ -142,7 +142,8 @@ enum err_code channels_announce(struct db_tx *tx, struct engine *g, struct runti
 static bool is_state(enum notice_kind kind)
 {
     return kind == NOTICE_ALERT || kind == NOTICE_REQUESTED || kind == NOTICE_ISOLATED ||
-           kind == NOTICE_NOT_ISOLATED || kind == NOTICE_RELEASED || kind == NOTICE_QUESTION;
+           kind == NOTICE_NOT_ISOLATED || kind == NOTICE_RELEASED || kind == NOTICE_ACTION_FAILED ||
+           kind == NOTICE_QUESTION;
 }
 
 /* What was tried again may come to nothing again, for another reason: that is news. */

@@ -410,10 +410,7 @@ static enum err_code put_digest(struct db_tx *tx, struct telling *t, struct err 
                                .answers_to = t->b.last,
                                .headers = headers,
                                .n_headers = sizeof headers / sizeof *headers};
-    struct notice_record like, r = {.about = about,
-                                    .kind = "digest",
-                                    .after = t->b.last,
-                                    .sender = t->rt->config->mail.from};
+    struct notice_record like, r = {.about = about, .kind = "digest", .after = t->b.last};
     int64_t newest = t->b.last;
     const char **to;
     struct pause pause;
@@ -429,6 +426,7 @@ static enum err_code put_digest(struct db_tx *tx, struct telling *t, struct err 
     r.id = id_new_after(t->g->clock, newest);
     (void)snprintf(about, sizeof about, "burst:%s", id_format(t->b.id, id));
     to = arena_array(t->arena, like.n_recipients + 1, sizeof *to);
+    r.sender = t->rt->config->mail.server ? t->rt->config->mail.from : like.sender;
     r.subject = burst_subject(t->arena, t->fresh, t->n_fresh);
     r.thread = arena_fmt(t->arena, "burst %s", id);
     post.topic = arena_fmt(t->arena, "Cases told together, from %s on", id);
@@ -497,7 +495,8 @@ static enum err_code run_fn(struct db_tx *tx, void *arg, struct err *e)
         code = burst_close(tx, t->b.id, e);
         return code ? code : work_done(tx, t->w, e);
     }
-    if (!code && !t->rt->config->mail.server) { /* nobody to send it as, and no way */
+    /* No way, nor a webhook that it could be told to as any other mail that has none. */
+    if (!code && !t->rt->config->mail.server && !t->rt->config->n_webhooks) {
         log_event(LOG_WARN, "nobody_told", LOG_ID("burst", t->b.id), LOG_INT("notices", t->b.held),
                   LOG_STR("why", "there is no mail server"));
         return work_again(tx, t->w, t->now + NO_MAIL_MS, 0, e);

@@ -379,10 +379,11 @@ static int64_t tries_of(const struct sending *s)
 static bool is_given_up(const struct sending *s)
 {
     int64_t age = s->now - tried_since(&s->n);
+    bool elsewhere = is_post(s) || (!s->n.channel && s->rt->config->n_webhooks); /* unheard.c */
 
     /* Without a way there is nothing to wait for, but a reload that was a mistake. */
-    return is_post(s) && !s->n_ways ? age >= ENGINE_LATE_MS
-                                    : age >= GIVE_UP_MS && s->attempts >= TRIES;
+    return elsewhere && !s->n_ways ? age >= ENGINE_LATE_MS
+                                   : age >= GIVE_UP_MS && s->attempts >= TRIES;
 }
 
 static bool is_recipient(const struct notice_record *n, const char *address)

@@ -579,6 +579,17 @@ static const char *last_post(struct rig *r)
     return body;
 }
 
+/* How many posts to /hook hold this? */
+static size_t posted(struct rig *r, const char *words)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < peer_count(r->peer); i++)
+        n += strcmp(peer_request(r->peer, i)->target, "/hook") == 0 &&
+             strstr(peer_request(r->peer, i)->body, words);
+    return n;
+}
+
 /* mail.to is gone, and mended while a case is under way: who was posted how it stood is posted how it ended. */
 static void test_fallback__who_was_posted_what_no_mail_can_tell_hears_the_end(void **state)
 {
@@ -660,6 +671,59 @@ static void test_fallback__the_cases_of_a_digest_that_no_mail_can_tell_are_poste
     sim_stop(sim);
 }
 
+/* The mail server is down, and a reload has webhooks in its place: they hear what waits for it, or is held for a digest. */
+static void test_fallback__what_waits_for_mail_is_posted_when_there_is_none_any_more(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[300], alert[300];
+    struct runtime *rt;
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    rt = read_rules(&r, RULES_MAIL_ONLY, mail, "");
+    rt->config->mail.group.interval_ms = 5 * MINUTE_MS;
+    engine_use(r.g, rt);
+    sim_tell(sim, "/config", DOWN);
+    for (int i = 0; i < 3; i++) {
+        char id[40];
+
+        (void)snprintf(id, sizeof id, "da%d_-1", i);
+        (void)snprintf(alert, sizeof alert,
+                       "{\"id\":\"%s\",\"severity\":\"Medium\",\"title\":\"Number %d\","
+                       "\"machineId\":\"" MACHINE "\"}",
+                       id, i);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/hook", 0, 200, "ok");
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, alert);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        (void)rig_push(&r, id, MACHINE);
+        (void)rig_work(&r);
+    }
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
+                   peer_url(r.peer));
+    rt = read_rules(&r, rules, mail, "");
+    rt->config->mail.server = NULL;
+    rt->config->mail.from = NULL;
+    rt->config->mail.to.count = 0;
+    rt->config->mail.n_ways = 0;
+    engine_use(r.g, rt);
+    pass(&r, 2 * HOUR_MS, 5 * MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
+    assert_int_equal(posted(&r, "Number 0"), 1);
+    assert_int_equal(posted(&r, "[2 ALERT] 2 cases"), 1);
+    assert_int_equal(posted(&r, "Number 2"), 1);
+    pass(&r, DAY_MS, 4 * HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* Nor can the question reach any of those who may answer: it is posted as one, once, with how to answer; and then its end. */
 static void test_fallback__a_question_that_no_mail_can_ask_is_posted(void **state)
 {
@@ -694,17 +758,6 @@ static void test_fallback__a_question_that_no_mail_can_ask_is_posted(void **stat
     assert_non_null(strstr(last_post(&r), "[NOT ISOLATED: nobody answered in time]"));
     close_rig(&r);
     sim_stop(sim);
-}
-
-/* How many posts to /hook hold this? */
-static size_t posted(struct rig *r, const char *words)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < peer_count(r->peer); i++)
-        n += strcmp(peer_request(r->peer, i)->target, "/hook") == 0 &&
-             strstr(peer_request(r->peer, i)->body, words);
-    return n;
 }
 
 /* Nor can one about many: it is posted, and so is that nobody answered, which is all that people hear of its cases. */
@@ -1986,6 +2039,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_no_mail_can_tell_is_posted),
         cmocka_unit_test(test_fallback__who_was_posted_what_no_mail_can_tell_hears_the_end),
         cmocka_unit_test(test_fallback__the_cases_of_a_digest_that_no_mail_can_tell_are_posted),
+        cmocka_unit_test(test_fallback__what_waits_for_mail_is_posted_when_there_is_none_any_more),
         cmocka_unit_test(test_fallback__a_question_that_no_mail_can_ask_is_posted),
         cmocka_unit_test(test_fallback__a_question_over_many_that_no_mail_can_ask_is_posted),
         cmocka_unit_test(test_fallback__what_cordon_can_mail_nobody_of_itself_is_posted),

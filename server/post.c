@@ -321,3 +321,15 @@ enum err_code post_write(int template, const struct post *p, struct buf *out, st
         return err_set(e, ERR_TOO_BIG, "a post of %zu bytes; Teams takes about 28 KB", out->len);
     return ERR_OK;
 }
+
+bool post_is_for(int template, const char *written)
+{
+    /* By what comes first in each, and is ours. */
+    static const char *const begins[] = {
+        [CONFIG_TEMPLATE_CORDON] = "{\"type\":\"cordon.notice\",",
+        [CONFIG_TEMPLATE_TEAMS] = "{\"type\":\"message\",",
+        [CONFIG_TEMPLATE_SLACK] = "{\"text\":",
+    };
+
+    return strncmp(written, begins[template], strlen(begins[template])) == 0;
+}

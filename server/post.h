@@ -6,6 +6,7 @@
 #ifndef CORDON_POST_H
 #define CORDON_POST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,5 +38,8 @@ struct post {
 
 /** Writes p for a template (enum config_webhook_template). ERR_TOO_BIG, ERR_NOMEM. */
 enum err_code post_write(int template, const struct post *p, struct buf *out, struct err *e);
+
+/** Was this, which post_write wrote, written for a template? */
+bool post_is_for(int template, const char *written);
 
 #endif

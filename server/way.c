@@ -175,7 +175,8 @@ static void forget_token(struct way *w)
 
 /* ---- a webhook -------------------------------------------------------------------------------- */
 
-/* A message that is a post already, or what a mail comes to in one: to whom it should have gone, and its subject. */
+/* A message that is a post already, or what it comes to in one: its subject, and of a mail to whom it should have gone. So is
+ * told what waited while a reload gave the webhook another template, for the one before may have been the wrong one. */
 static enum err_code post_gist(struct way *w, const struct way_mail *m, struct mail_result *results,
                                struct err *e)
 {
@@ -187,7 +188,9 @@ static enum err_code post_gist(struct way *w, const struct way_mail *m, struct m
                            .now = clock_wall_ms(w->clock),
                            .kind = m->kind,
                            .subject = m->subject,
-                           .headline = "A mail of cordon that could not leave by its own way",
+                           .headline = m->is_post
+                                           ? "A post of cordon that was made for another template"
+                                           : "A mail of cordon that could not leave by its own way",
                            .bad = true,
                            .next = m->case_id ? "`cordon cases show` tells the whole case."
                                               : "`/readyz` says what fails, and why.",
@@ -197,8 +200,8 @@ static enum err_code post_gist(struct way *w, const struct way_mail *m, struct m
     size_t len = m->len;
     enum err_code code = ERR_OK;
 
-    if (!m->is_post) {
-        for (size_t i = 0; i < m->n; i++)
+    if (!m->is_post || !post_is_for(w->config->webhook->template, m->message)) {
+        for (size_t i = 0; i < m->n && !m->is_post; i++)
             buf_addf(&to, "%s%s", i ? ", " : "", m->to[i]);
         facts[0].value = buf_text(&to);
         if (m->case_id)

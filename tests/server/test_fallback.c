@@ -1029,6 +1029,37 @@ static void test_fallback__a_webhook_that_is_throttled_for_days_is_given_up_in_t
     sim_stop(sim);
 }
 
+/* It had the wrong template, and takes nothing of that: what waited is posted by the right one, once a reload has it. */
+static void test_fallback__what_waited_with_the_wrong_template_is_posted_with_the_right_one(
+    void **state)
+{
+    static const char *const templates[] = {"teams", "slack"};
+    char rules[400];
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+    rig_says(&r, "POST", "/hook", 1, 400, "no_text");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url: '%s/hook', template: %s}}\n"
+                       "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
+                       peer_url(r.peer), templates[i]);
+        use_rules(&r, rules, NO_SERVER, "");
+        if (!i)
+            (void)rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        assert_int_equal(rig_seen(&r, "POST", "/hook"), 1);
+    }
+    assert_int_equal(strncmp(last_post(&r), "{\"type\":\"message\"", 17), 0);
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
+    assert_int_equal(strncmp(last_post(&r), "{\"text\":", 8), 0);
+    assert_non_null(strstr(last_post(&r), "[ALERT] High: Credential memory read on ws-114"));
+    close_rig(&r);
+}
+
 /* Secrets are replaced one after the other: each that is good signs, however many there are. */
 static void test_fallback__a_post_is_signed_by_each_secret_of_many(void **state)
 {
@@ -2049,6 +2080,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(
             test_fallback__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed),
         cmocka_unit_test(test_fallback__a_webhook_that_is_throttled_for_days_is_given_up_in_time),
+        cmocka_unit_test(
+            test_fallback__what_waited_with_the_wrong_template_is_posted_with_the_right_one),
         cmocka_unit_test(test_fallback__a_post_is_signed_by_each_secret_of_many),
         cmocka_unit_test(test_fallback__what_is_about_no_case_is_given_up_as_any_other),
         cmocka_unit_test(

@@ -104,6 +104,15 @@ enum err_code way_worked(struct db_tx *tx, struct arena *a, const char *name,
                   "i", ret_before->id);
 }
 
+enum err_code way_fails(struct db_tx *tx, const char *name, bool *ret, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT 1 FROM ways WHERE name = $1 AND failing > 0", "t", name);
+
+    return code ? code : store_take_any(rows, ret, e);
+}
+
 enum err_code way_told(struct db_tx *tx, int64_t id, int64_t now, struct err *e)
 {
     return db_run(tx, e, NULL, "UPDATE ways SET told = $1 WHERE id = $2", "ii", now, id);

@@ -33,6 +33,8 @@ enum err_code way_failed(struct db_tx *tx, const char *name, const char *why, co
 /** It worked. *ret_before: what was known of it; failing 0: nothing changed. Its work ends by itself. */
 enum err_code way_worked(struct db_tx *tx, struct arena *a, const char *name,
                          struct way_record *ret_before, struct err *e);
+/** Does it fail, as far as is known? */
+enum err_code way_fails(struct db_tx *tx, const char *name, bool *ret, struct err *e);
 /** People know since now. */
 enum err_code way_told(struct db_tx *tx, int64_t id, int64_t now, struct err *e);
 

@@ -192,6 +192,56 @@ void ways_send(struct engine *g, struct runtime *rt, struct way *const *ways, si
 
 /* ---- what is known of them --------------------------------------------------------------------- */
 
+/* Whom a notice about a way is for. */
+struct audience {
+    bool stuck; /* none of the ways of mails works: by itself it could only be told late */
+    bool mail, post;
+};
+
+static const char *about_way(struct arena *arena, const char *name)
+{
+    return arena_fmt(arena, "way:%s", name);
+}
+
+/* Mails leave again: do webhooks know that they did not? since: when people were told of that. */
+static enum err_code was_posted(struct db_tx *tx, struct runtime *rt, struct arena *arena,
+                                int64_t since, bool *ret, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    *ret = false;
+    for (size_t i = 0; i < rt->config->mail.n_ways && !*ret && !code; i++) {
+        const char *about = about_way(arena, way_name(rt->ways[i]));
+
+        code =
+            about ? notice_was_posted(tx, about, since, ret, e) : err_set(e, ERR_NOMEM, "notice");
+    }
+    return code;
+}
+
+static enum err_code find_audience(struct db_tx *tx, struct runtime *rt, struct arena *arena,
+                                   const struct way_record *r, bool back, struct audience *ret,
+                                   struct err *e)
+{
+    const struct config *c = rt->config;
+    bool posts = config_is_webhook_way(r->name), mailed = c->mail.server && c->mail.to.count;
+    struct audience a = {.stuck = !posts && !back};
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < c->mail.n_ways && a.stuck && !code; i++)
+        code = way_fails(tx, way_name(rt->ways[i]), &a.stuck, e);
+    a.mail = mailed && (posts || back || c->mail.n_ways > 1);
+    if (!mailed)
+        a.post = c->n_webhooks > (posts && !back ? 1 : 0);
+    else if (!posts && back && !code)
+        code = was_posted(tx, rt, arena, r->told, &a.post, e);
+    else
+        a.post = a.stuck;
+    a.post = a.post && c->n_webhooks;
+    *ret = a;
+    return code;
+}
+
 static enum err_code tell(struct db_tx *tx, struct engine *g, struct runtime *rt,
                           struct arena *arena, const struct way_record *r, const char *words,
                           bool back, int64_t now, struct err *e)
@@ -202,15 +252,11 @@ static enum err_code tell(struct db_tx *tx, struct engine *g, struct runtime *rt
         {"Failing since", clock_format(r->failing, since)},
         {"Last failure", r->why},
     };
-    const struct config *c = rt->config;
     bool posts = config_is_webhook_way(r->name);
-    bool mailed = c->mail.server && c->mail.to.count;
-    /* By itself it could only be told late. */
-    bool by_mail = mailed && (posts || c->mail.n_ways > 1);
-    bool by_post = !by_mail && c->n_webhooks > (posts && !back ? 1 : 0);
-    enum err_code code = ERR_OK;
+    struct audience to;
+    enum err_code code = find_audience(tx, rt, arena, r, back, &to, e);
     struct notice_system n = {
-        .about = arena_fmt(arena, "way:%s", r->name),
+        .about = about_way(arena, r->name),
         .kind = back ? "way_works" : "way_fails",
         .good = back,
         .follows = back,
@@ -226,8 +272,8 @@ static enum err_code tell(struct db_tx *tx, struct engine *g, struct runtime *rt
                   "five days; a case that nobody but it was to hear of goes to mail.to then, or where nobody "
                   "can be mailed to the other webhooks. The last failure says what is wrong; another message "
                   "follows when it works again."
-            : by_post && c->mail.n_ways == 1
-                ? "It has failed for as long as mail.fallback.after allows, and mails have no other way: they "
+            : to.stuck
+                ? "It has failed for as long as mail.fallback.after allows, and mails have no other way that works: they "
                   "are kept and tried for five days. The last failure says what is wrong; `cordon doctor` "
                   "asks it once more, without a mail. Another message follows when it works again."
                 : "It has failed for as long as mail.fallback.after allows. Notices that were for it go "
@@ -238,12 +284,12 @@ static enum err_code tell(struct db_tx *tx, struct engine *g, struct runtime *rt
         .n_facts = sizeof facts / sizeof *facts,
     };
 
-    if (!n.about || !n.subject)
-        return err_set(e, ERR_NOMEM, "notice");
-    if (by_mail || (back && mailed))
+    if (!code && (!n.about || !n.subject))
+        code = err_set(e, ERR_NOMEM, "notice");
+    if (!code && to.mail)
         code = notice_system_put(tx, g, rt, arena, &n, now, e);
     n.posted = true;
-    return code || !by_post ? code : notice_system_put(tx, g, rt, arena, &n, now, e);
+    return code || !to.post ? code : notice_system_put(tx, g, rt, arena, &n, now, e);
 }
 
 /* It works: the end of its failing, where it did. */

@@ -1190,6 +1190,42 @@ static void test_fallback__a_mail_server_that_fails_is_posted_where_it_is_the_on
     sim_stop(sim);
 }
 
+/* So it is where there are two, and neither takes anything. */
+static void test_fallback__mail_servers_that_all_fail_are_posted(void **state)
+{
+    struct sim *first = sim_start(NULL), *second = sim_start(NULL);
+    char mail[400], rules[400];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail,
+                   "  server: %s\n  fallback: {after: 10m, ways: [{server: '%s'}]}\n",
+                   first->smtp_url, second->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_MAIL_ONLY,
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    sim_tell(first, "/config", DOWN);
+    sim_tell(second, "/config", DOWN);
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 9 * MINUTE_MS, 3 * MINUTE_MS);
+    assert_int_equal(posted(&r, ""), 0);
+    pass(&r, 36 * MINUTE_MS, 3 * MINUTE_MS);
+    assert_true(posted(&r, "[CORDON] notices do not leave by ") > 0);
+    assert_int_equal(posted(&r, "no other way that works"), posted(&r, ""));
+    assert_int_equal(posted(&r, "[CORDON] notices leave by "), 0);
+    sim_tell(second, "/config", UP);
+    pass(&r, 30 * MINUTE_MS, 3 * MINUTE_MS);
+    assert_int_equal(taken(second, "[ALERT]"), 1);
+    assert_int_equal(posted(&r, "[CORDON] notices leave by "), 1);
+    close_rig(&r);
+    sim_stop(first);
+    sim_stop(second);
+}
+
 /* Its posts go nowhere else, and people are not told that they do. */
 static void test_fallback__posts_that_wait_are_not_said_to_go_another_way(void **state)
 {
@@ -2086,6 +2122,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_is_about_no_case_is_given_up_as_any_other),
         cmocka_unit_test(
             test_fallback__a_mail_server_that_fails_is_posted_where_it_is_the_only_way),
+        cmocka_unit_test(test_fallback__mail_servers_that_all_fail_are_posted),
         cmocka_unit_test(test_fallback__posts_that_wait_are_not_said_to_go_another_way),
         cmocka_unit_test(test_fallback__one_post_that_is_not_taken_is_no_way_that_fails),
         cmocka_unit_test(test_fallback__a_webhook_that_names_its_url_is_not_quoted),

@@ -74,7 +74,7 @@ static enum err_code encode(const char *const *to, size_t n, const char *message
 
     mime_readdress(&text, message, len, "To", to, n); /* and nobody else */
     if (buf_failed(&text))
-        return err_set(e, buf_failed(&text), "the message for Graph");
+        return err_set(e, buf_failed(&text), "the message for Graph, of %zu bytes", len);
     for (size_t at = 0; at < text.len; at += sizeof piece / 4 * 3) {
         size_t left = text.len - at, take = sizeof piece / 4 * 3;
         int got = EVP_EncodeBlock(piece, (const unsigned char *)text.data + at,
@@ -130,6 +130,10 @@ static enum err_code send_to(const struct mail_graph *g, const char *url, const 
     bool stale = false;
     enum err_code code = encode(to, n, message, len, &body, &why);
 
+    if (code == ERR_TOO_BIG) { /* and it stays so, as where a mail server says it (552) */
+        mail_results_set(results, n, MAIL_REFUSED, false, why.text);
+        return ERR_OK;
+    }
     for (int tries = 0; tries < 2 && (!tries || stale); tries++) {
         int64_t left = deadline - clock_mono_ms(clock_system());
 

@@ -119,12 +119,32 @@ static void test_mail_graph__a_token_that_an_answer_repeats_is_not_said(void **s
         fail_msg("%s", result.text);
 }
 
+/* It is not tried for days, nor said to have left perhaps. */
+static void test_mail_graph__a_message_that_is_too_long_is_refused(void **state)
+{
+    AUTO(buf_clear) struct buf long_one = BUF_INIT(4 << 20);
+    const char *to = "a@contoso.example";
+    struct rig *r = *state;
+    struct mail_result result;
+
+    may_send(r, "\"Mail.Send\"");
+    buf_adds(&long_one, message);
+    while (long_one.len < (3 << 20))
+        buf_adds(&long_one, "a line of many\r\n");
+    assert_int_equal(
+        mail_graph_send(&r->graph, &to, 1, buf_text(&long_one), long_one.len, &result, NULL),
+        ERR_OK);
+    assert_int_equal(result.fate, MAIL_REFUSED);
+    assert_false(result.maybe_sent);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(test_mail_graph__a_permission_given_since_is_found),
         T(test_mail_graph__a_token_that_an_answer_repeats_is_not_said),
+        T(test_mail_graph__a_message_that_is_too_long_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -242,14 +242,23 @@ static enum err_code fill(struct db_tx *tx, struct runtime *rt, struct arena *a,
     return r->subject && r->said && d->post.topic ? ERR_OK : err_set(e, ERR_NOMEM, "notice");
 }
 
+/* Those of to whom mail number i is for: the steps of a case may tell more people than one can go to. */
+static void take_share(struct letter_post *post, const char *const *to, size_t n_to, size_t i)
+{
+    size_t from = i * MAIL_RECIPIENTS_MAX, left = n_to - from;
+
+    post->to = to + from;
+    post->n_to = left < MAIL_RECIPIENTS_MAX ? left : MAIL_RECIPIENTS_MAX;
+}
+
 enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          struct arena *arena, const struct notice *n, int64_t now, struct err *e)
 {
     AUTO(draft_clear) struct draft d = {.n = *n};
     const struct notice_question *q = n->question;
     struct case_record c = *n->c;
-    const char *kind = notice_kind_name(n->kind);
-    size_t messages = q ? q->n_links : 1;
+    const char *kind = notice_kind_name(n->kind), *const *to = NULL;
+    size_t messages = q ? q->n_links : 0, n_to = 0;
     bool posted = false, only_others = false;
     struct pause pause;
     enum err_code code = ERR_OK;
@@ -265,10 +274,12 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
     if (!code)
         code = pause_read(tx, rt, arena, &pause, e);
     if (!code && !q)
-        code = audience(tx, n, rt->config, arena, &d.post.to, &d.post.n_to, e);
+        code = audience(tx, n, rt->config, arena, &to, &n_to, e);
     if (code)
         return code;
-    if (!rt->config->mail.server || !(q ? messages : d.post.n_to)) {
+    if (!q)
+        messages = (n_to + MAIL_RECIPIENTS_MAX - 1) / MAIL_RECIPIENTS_MAX;
+    if (!rt->config->mail.server || !messages) {
         if (!posted)
             code = channels_instead(tx, g, rt, arena, &d.n, false, now, &posted, e);
         if (code)
@@ -283,11 +294,14 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
         struct letter l;
 
         d.r.id = id_new_after(g->clock, d.r.after);
+        d.r.burst = 0;
         if (q) { /* a link is one person's, and a question is never held */
             d.post.to = &q->links[i].address;
             d.post.n_to = 1;
-        } else if (!n->link) { /* one to a package stands in its mail alone, and in no digest */
-            code = burst_gate(tx, g, rt, arena, &c, &d.r, d.post.to, d.post.n_to, now, e);
+        } else {
+            take_share(&d.post, to, n_to, i);
+            if (!n->link) /* one to a package stands in its mail alone, and in no digest */
+                code = burst_gate(tx, g, rt, arena, &c, &d.r, d.post.to, d.post.n_to, now, e);
         }
         if (code)
             return code;

@@ -1497,6 +1497,42 @@ static void test_notice__a_machines_name_is_harmless_in_the_helpdesks_subject(vo
     tear_down(&r);
 }
 
+/* One mail goes to a hundred: the steps of a case may tell more, and all of them hear the end. */
+static void test_notice__more_people_than_one_mail_can_have_are_all_told(void **state)
+{
+    AUTO(buf_clear) struct buf rules = BUF_INIT(8000);
+    struct notice_record *list;
+    size_t n = 0, told = 0;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    set_up(&r);
+    buf_adds(&rules, "rules: [{name: contain, do: [isolate: {}");
+    for (int i = 0; i < 120; i++)
+        buf_addf(&rules, "%sp%d@x.example",
+                 i % 60 ? ", "
+                 : i    ? "]}, email: {to: ["
+                        : ", email: {to: [",
+                 i);
+    buf_adds(&rules, "]}]}]\n");
+    engine_use(r.g, rig_runtime(&r, buf_text(&rules)));
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_takes_isolate(&r, 1);
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(list[i].n_recipients <= 100);
+        told += strcmp(list[i].kind, "isolated") == 0 ? list[i].n_recipients : 0;
+    }
+    assert_int_equal(told, 120);
+    tear_down(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1533,6 +1569,7 @@ int main(void)
         cmocka_unit_test(test_notice__what_nobody_knows_is_not_called_not_isolated),
         cmocka_unit_test(test_notice__the_helpdesk_calls_no_machine_free_that_is_isolated),
         cmocka_unit_test(test_notice__an_isolation_of_the_case_is_not_called_another_alerts),
+        cmocka_unit_test(test_notice__more_people_than_one_mail_can_have_are_all_told),
         cmocka_unit_test(test_notice__a_post_about_a_review_promises_no_mail),
         cmocka_unit_test(test_notice__a_machines_name_is_harmless_in_the_helpdesks_subject),
     };

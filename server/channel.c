@@ -120,13 +120,16 @@ static enum err_code put_post(struct db_tx *tx, struct engine *g, struct runtime
 enum err_code channels_announce(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                 const char *about, const struct post *p, int64_t now, struct err *e)
 {
-    enum err_code code = ERR_OK;
+    int64_t last, created;
+    enum err_code code = notice_last(tx, about, NULL, &last, &created, e);
 
     for (size_t i = 0; i < rt->config->n_webhooks && !code; i++) {
         const struct config_webhook *w = &rt->config->webhooks[i];
         AUTO(buf_clear) struct buf body = BUF_INIT(BODY_MAX);
-        struct notice_record r = {
-            .id = id_new(g->clock), .about = about, .kind = p->kind, .subject = p->subject};
+        struct notice_record r = {.id = id_new_after(g->clock, last),
+                                  .about = about,
+                                  .kind = p->kind,
+                                  .subject = p->subject};
         struct post mine = *p;
 
         mine.id = r.id;

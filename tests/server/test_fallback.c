@@ -1060,6 +1060,64 @@ static void test_fallback__what_waited_with_the_wrong_template_is_posted_with_th
     close_rig(&r);
 }
 
+static enum err_code post_ahead_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const int64_t *ahead = arg; /* its id, when */
+    struct recipient_record to = {.address = "webhook:siem"};
+    const struct notice_record n = {.id = ahead[0],
+                                    .about = "source:flow",
+                                    .channel = "webhook:siem",
+                                    .kind = "source_quiet",
+                                    .subject = "[CORDON] source flow is quiet",
+                                    .sender = "cordon",
+                                    .message = "{\"text\":\"it is quiet\"}",
+                                    .recipients = &to,
+                                    .n_recipients = 1};
+
+    return notice_insert(tx, &n, ahead[1], e);
+}
+
+/* Another replica's clock was ahead when it made the first: that all is well again does not come before it. */
+static void test_fallback__posts_about_one_thing_leave_in_their_order(void **state)
+{
+    const struct notice_system back = {.about = "source:flow",
+                                       .kind = "source_back",
+                                       .good = true,
+                                       .subject = "source flow is back",
+                                       .headline = "A source is back",
+                                       .body = "It pushes again."};
+    struct runtime *rt;
+    char rules[300];
+    struct rig r;
+    int64_t first[2]; /* its id, when it was made and when it would be tried again */
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_MAIL_ONLY,
+                   peer_url(r.peer));
+    rt = read_rules(&r, rules, NO_SERVER, "");
+    rt->config->mail.server = NULL;
+    rt->config->mail.to.count = 0;
+    engine_use(r.g, rt);
+    rig_says(&r, "POST", "/hook", 1, 503, "later");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    first[1] = clock_wall_ms(&r.hands.clock);
+    first[0] = id_new(clock_system()) + id_of_time(first[1] + HOUR_MS) - id_of_time(first[1]);
+    assert_int_equal(db_write(r.store->db, post_ahead_fn, first, NULL), ERR_OK);
+    work_all(&r);
+    first[1] += HOUR_MS;
+    assert_int_equal(db_write(r.store->db, set_due_fn, first, NULL), ERR_OK);
+    hands_turn(&r.hands, 10 * MINUTE_MS);
+    assert_int_equal(notice_system_tell(r.g, &back, NULL), ERR_OK);
+    work_all(&r);
+    pass(&r, MINUTE_MS, SECOND_MS);
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 3);
+    assert_non_null(strstr(last_post(&r), "source flow is back"));
+    close_rig(&r);
+}
+
 /* Secrets are replaced one after the other: each that is good signs, however many there are. */
 static void test_fallback__a_post_is_signed_by_each_secret_of_many(void **state)
 {
@@ -2118,6 +2176,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__a_webhook_that_is_throttled_for_days_is_given_up_in_time),
         cmocka_unit_test(
             test_fallback__what_waited_with_the_wrong_template_is_posted_with_the_right_one),
+        cmocka_unit_test(test_fallback__posts_about_one_thing_leave_in_their_order),
         cmocka_unit_test(test_fallback__a_post_is_signed_by_each_secret_of_many),
         cmocka_unit_test(test_fallback__what_is_about_no_case_is_given_up_as_any_other),
         cmocka_unit_test(

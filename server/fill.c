@@ -47,7 +47,7 @@ static enum err_code tell_fn(struct db_tx *tx, void *arg, struct err *e)
             "Senders are answered 503 and told to come again, and Defender is not asked for new alerts. What was "
             "accepted goes on: isolations, their confirmation, mails. Give the store more room "
             "(store.max_size) or a shorter retention and reload; `cordon_store_used_bytes` shows how it "
-            "goes. Another mail says when it is over.",
+            "goes. Another message says when it is over.",
         .facts = facts,
         .n_facts = sizeof facts / sizeof *facts};
     const struct notice_system room = {

@@ -25,12 +25,12 @@ void flood_tell(struct engine *g, const struct gate_flood *f)
                 ? "A source pushes more than its rate allows, and is answered 429. Other sources are not held "
                   "up. If it has no reason to, see what drives it, and give it a new secret if somebody else may have it; if it may push "
                   "that much, raise its rate. The log has a line `throttled` a minute while it lasts; there "
-                  "will be no other mail about floods for six hours."
+                  "will be no other message about floods for six hours."
                 : "An address sends more requests than listen.rate allows, or many that prove nothing, and is "
                   "answered 429 before any cryptography is spent. Other addresses are not held up. If it is no "
                   "sender of yours, stop it in front of cordon; if it is a proxy of yours, name it in "
                   "listen.trusted_proxies; if it is a sender, see what it sends. The log has a line "
-                  "`throttled` a minute while it lasts; there will be no other mail about floods for six "
+                  "`throttled` a minute while it lasts; there will be no other message about floods for six "
                   "hours.",
         .not_within = GATE_PEOPLE_MS,
         .facts = facts,

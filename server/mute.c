@@ -285,7 +285,7 @@ enum err_code mute_announce(struct db_tx *tx, const struct mute_tale *t,
         n.body = arena_fmt(
             t->arena,
             "Until then nobody is told of alerts that it matches. What acts on a machine, what is in "
-            "doubt, questions and failures are told as ever. A mail at its end lists what it "
+            "doubt, questions and failures are told as ever. A message at its end lists what it "
             "withheld; `cordon silences end %s --why TEXT` ends it sooner.",
             id_format(m->id, id));
     }

@@ -110,7 +110,7 @@ static enum err_code tell(struct db_tx *tx, struct look *l, bool back, int64_t h
                       "that only it pushes do not reach cordon. A flow is switched off after 14 "
                       "days of errors, or when its licence ends or its owner leaves: look at its "
                       "runs. `cordon send --source %s --alert ID` shows whether cordon's side "
-                      "takes one. Another mail follows when the source is back.",
+                      "takes one. Another message follows when the source is back.",
                       name),
         .facts = facts,
         .n_facts = sizeof facts / sizeof *facts,

@@ -279,7 +279,7 @@ static enum err_code tell(struct db_tx *tx, struct engine *g, struct runtime *rt
                 : "It has failed for as long as mail.fallback.after allows. Notices that were for it go "
                   "by the next way of mail.fallback.ways, where there is one. What has "
                   "none is kept and tried for five days. The last failure says what is wrong; `cordon doctor` "
-                  "asks it once more, without a mail. Another mail follows when it works again.",
+                  "asks it once more, without a mail. Another message follows when it works again.",
         .facts = facts,
         .n_facts = sizeof facts / sizeof *facts,
     };

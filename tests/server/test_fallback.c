@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "burst.h"
+#include "flood.h"
 #include "kit/sim.h"
 #include "log.h"
 #include "mime_read.h"
@@ -1057,6 +1058,32 @@ static void test_fallback__what_waited_with_the_wrong_template_is_posted_with_th
     assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
     assert_int_equal(strncmp(last_post(&r), "{\"text\":", 8), 0);
     assert_non_null(strstr(last_post(&r), "[ALERT] High: Credential memory read on ws-114"));
+    close_rig(&r);
+}
+
+/* Where nobody can be mailed no mail is promised. */
+static void test_fallback__what_is_posted_of_cordon_promises_no_mail(void **state)
+{
+    const struct gate_flood flood = {.count = 9, .client = "192.0.2.7"};
+    struct runtime *rt;
+    char rules[300];
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_MAIL_ONLY,
+                   peer_url(r.peer));
+    rt = read_rules(&r, rules, NO_SERVER, "");
+    rt->config->mail.server = NULL;
+    rt->config->mail.to.count = 0;
+    engine_use(r.g, rt);
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    flood_tell(r.g, &flood);
+    work_all(&r);
+    assert_int_equal(posted(&r, "[CORDON] a flood of requests"), 1);
+    assert_non_null(strstr(last_post(&r), "no other message"));
+    assert_null(strstr(last_post(&r), " mail"));
     close_rig(&r);
 }
 
@@ -2176,6 +2203,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__a_webhook_that_is_throttled_for_days_is_given_up_in_time),
         cmocka_unit_test(
             test_fallback__what_waited_with_the_wrong_template_is_posted_with_the_right_one),
+        cmocka_unit_test(test_fallback__what_is_posted_of_cordon_promises_no_mail),
         cmocka_unit_test(test_fallback__posts_about_one_thing_leave_in_their_order),
         cmocka_unit_test(test_fallback__a_post_is_signed_by_each_secret_of_many),
         cmocka_unit_test(test_fallback__what_is_about_no_case_is_given_up_as_any_other),

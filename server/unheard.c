@@ -10,6 +10,7 @@
 #include "mime.h"
 #include "mime_read.h"
 #include "notice.h"
+#include "notice_system.h"
 #include "question_mail.h"
 #include "standing.h"
 #include "store_questions.h"
@@ -85,11 +86,49 @@ static enum err_code read_question(struct db_tx *tx, const struct unheard *u, st
     return ERR_OK;
 }
 
-static void nobody(const struct unheard *u)
+/* Is it about accepted alerts? Of one, or of many. */
+static bool is_of_cases(const struct notice_record *n)
 {
+    return n->case_id || strcmp(n->kind, "digest") == 0 ||
+           strcmp(n->kind, notice_kind_name(NOTICE_QUESTION)) == 0 ||
+           strcmp(n->kind, notice_kind_name(NOTICE_NOT_ISOLATED)) == 0;
+}
+
+/* A far end may refuse a notice for what it says, and others chose some of that: one without a word of theirs is tried. */
+static enum err_code tell_bare(struct db_tx *tx, const struct unheard *u, struct err *e)
+{
+    char id[ID_TEXT_SIZE];
+    const char *what = u->n->case_id ? arena_fmt(u->arena, "case %s", id_format(u->n->case_id, id))
+                                     : "several cases";
+    const struct notice_system_fact facts[] = {{"It told", u->n->kind}};
+    const struct notice_system n = {
+        .about = arena_fmt(u->arena, "unheard:%s", u->n->case_id ? id : u->n->about),
+        .kind = "unheard",
+        .subject = arena_fmt(u->arena, "what was told about %s reached nobody", what),
+        .headline = "A notice about an alert reached nobody",
+        .body =
+            "A person should look now: `cordon cases show CASE` tells a whole case, `cordon cases list` has "
+            "all. Whoever was to take that notice refused it or did not for days, perhaps for what stands in "
+            "it, which others chose; so this one holds nothing of the alert.",
+        .not_within = ENGINE_LATE_MS,
+        .facts = facts,
+        .n_facts = sizeof facts / sizeof *facts,
+        .logged_after = true};
+
+    if (!what || !n.about || !n.subject)
+        return err_set(e, ERR_NOMEM, "notice");
+    return notice_system_put(tx, u->g, u->rt, u->arena, &n, u->now, e);
+}
+
+/* There is no other way to tell it: the log does. */
+static enum err_code reach_nobody(struct db_tx *tx, const struct unheard *u, struct err *e)
+{
+    const struct config *c = u->rt->config;
+
     log_event(LOG_WARN, "nobody_told", LOG_ID("case", u->n->case_id), LOG_STR("about", u->n->about),
               LOG_ID("notice", u->n->id), LOG_STR("kind", u->n->kind),
               LOG_STR("why", "nobody's server took it, and there is no other way"));
+    return is_of_cases(u->n) && (c->mail.server || c->n_webhooks) ? tell_bare(tx, u, e) : ERR_OK;
 }
 
 /* A webhook will never take its post. Who is told of the case by mail hears of it there; when nobody is, it is for those
@@ -103,11 +142,8 @@ static enum err_code mail_instead(struct db_tx *tx, const struct unheard *u, str
     bool posted = true, taken = false;
     enum err_code code = notice_was_taken(tx, u->n, HELPDESK_CHANNEL, &taken, e);
 
-    if (!u->n->case_id) { /* of cordon's own, or a question over many: posted to all webhooks at once */
-        if (!code && !taken)
-            nobody(u);
-        return code;
-    }
+    if (!code && !u->n->case_id) /* all webhooks were posted it at once */
+        return taken ? ERR_OK : reach_nobody(tx, u, e);
     if (!code)
         code = notice_thread(tx, u->arena, u->n->case_id, "", &thread, e);
     if (code || thread.last_of_case)
@@ -121,9 +157,7 @@ static enum err_code mail_instead(struct db_tx *tx, const struct unheard *u, str
         return notice_put(tx, u->g, u->rt, u->arena, &now.n, u->now, e);
     }
     code = channels_instead(tx, u->g, u->rt, u->arena, &now.n, true, u->now, &posted, e);
-    if (!code && !posted && !taken)
-        nobody(u);
-    return code;
+    return code || posted || taken ? code : reach_nobody(tx, u, e);
 }
 
 /* A mail about many cases will never reach anybody: one post about them, for so many posts of their own would be a storm. */
@@ -215,10 +249,8 @@ static enum err_code post_instead(struct db_tx *tx, const struct unheard *u, str
 
     if (code || taken)
         return code;
-    if (!u->rt->config->n_webhooks) {
-        nobody(u);
-        return ERR_OK;
-    }
+    if (!u->rt->config->n_webhooks)
+        return reach_nobody(tx, u, e);
     return strcmp(u->n->kind, "digest") == 0 ? post_digest(tx, u, e)
            : u->n->case_id                   ? post_case(tx, u, e)
                                              : post_own(tx, u, e);

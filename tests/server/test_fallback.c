@@ -917,6 +917,72 @@ static void test_fallback__a_mail_that_reaches_nobody_is_said_to(void **state)
     }
 }
 
+/* A file has a name for which the mail server takes no mail: one without it says that there is something to look at. */
+static void test_fallback__what_is_refused_for_what_it_says_is_told_without_that(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], id[ID_TEXT_SIZE];
+    struct work w;
+    struct rig r;
+    int64_t of;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_ISOLATE_AND_MAIL, mail, "");
+    rig_takes_isolate(&r, 1);
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\"}}");
+    of = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_true(rig_claim(&r, WORK_NOTICE, &w));
+    notice_run(r.g, &w);
+    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
+    work_all(&r);
+    assert_int_equal(taken(sim, "[CORDON] what was told about case "), 1);
+    assert_int_equal(sim_state(sim, "mails"), 1);
+    {
+        AUTO(json_freep) struct json *mails = sim_get(sim, "/mails");
+        const char *raw = json_get_string(json_first(json_get(mails, "mails")), "raw");
+
+        assert_non_null(strstr(raw, id_format(of, id)));
+        assert_null(strstr(raw, "Credential"));
+        assert_null(strstr(raw, "ws-114"));
+    }
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* So it is of a post, after days, where nobody can be mailed. */
+static void test_fallback__what_a_webhook_refuses_for_what_it_says_is_told_without_that(
+    void **state)
+{
+    struct runtime *rt;
+    char rules[300];
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
+                   peer_url(r.peer));
+    rt = read_rules(&r, rules, NO_SERVER, "");
+    rt->config->mail.server = NULL;
+    rt->config->mail.to.count = 0;
+    engine_use(r.g, rt);
+    rig_says(&r, "POST", "/hook", 0, 403, "blocked by the firewall");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 6 * DAY_MS, 6 * HOUR_MS);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    pass(&r, DAY_MS, HOUR_MS);
+    assert_int_equal(posted(&r, "[CORDON] what was told about case "), 1);
+    assert_int_equal(posted(&r, "Credential"), 0);
+    close_rig(&r);
+}
+
 /* One of two webhooks takes nothing, and the other knows all of it: the log does not say that nobody does. */
 static void test_fallback__what_another_webhook_took_is_not_said_to_reach_nobody(void **state)
 {
@@ -2197,6 +2263,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_cordon_can_mail_nobody_of_itself_is_posted),
         cmocka_unit_test(test_fallback__what_reaches_nobody_at_all_is_said),
         cmocka_unit_test(test_fallback__a_mail_that_reaches_nobody_is_said_to),
+        cmocka_unit_test(test_fallback__what_is_refused_for_what_it_says_is_told_without_that),
+        cmocka_unit_test(
+            test_fallback__what_a_webhook_refuses_for_what_it_says_is_told_without_that),
         cmocka_unit_test(test_fallback__what_another_webhook_took_is_not_said_to_reach_nobody),
         cmocka_unit_test(
             test_fallback__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed),

@@ -29,13 +29,54 @@
 #define TRIED_MS MINUTE_MS
 #define TURN_MS  (5 * SECOND_MS)
 
-/* Whom to write to: who is named, else who was told before, else mail.to. */
+/* Is a step of the case for mail.to, as it names nobody? */
+static enum err_code is_for_usual(struct db_tx *tx, struct arena *a, int64_t case_id, bool *ret,
+                                  struct err *e)
+{
+    struct step_record *steps;
+    size_t n = 0;
+    enum err_code code = case_steps(tx, a, case_id, &steps, &n, e);
+
+    *ret = false;
+    for (size_t i = 0; i < n && !code && !*ret; i++) {
+        AUTO(json_freep) struct json *args = NULL;
+        const char *who;
+
+        if (strcmp(steps[i].handler, "email") != 0 ||
+            json_parse(steps[i].args, strlen(steps[i].args), &args, NULL))
+            continue;
+        who = json_get_string(args, "audience");
+        *ret = !json_count(json_get(args, "to")) && !(who && strcmp(who, "desk") == 0);
+    }
+    return code;
+}
+
+/* Those of usual who are not among the n of list, which has room for them. */
+static size_t add_usual(const char **list, size_t n, const struct text_list *usual)
+{
+    size_t before = n;
+
+    for (size_t i = 0; i < usual->count; i++) {
+        size_t same = 0;
+
+        while (same < before && strcmp(list[same], usual->items[i]) != 0)
+            same++;
+        if (same == before)
+            list[n++] = usual->items[i];
+    }
+    return n;
+}
+
+/* Whom to write to: who is named, else who was told before, else mail.to. And where mail.to is another by now than it was for a
+ * step that is for it, who is there now, too: they are to hear how it goes on. */
 static enum err_code audience(struct db_tx *tx, const struct notice *n, const struct config *config,
                               struct arena *arena, const char *const **ret, size_t *ret_count,
                               struct err *e)
 {
-    const char **before;
+    const struct text_list *usual = &config->mail.to;
+    const char **before, **all;
     size_t n_before = 0;
+    bool for_usual = true;
     enum err_code code;
 
     if (n->n_to) {
@@ -44,10 +85,17 @@ static enum err_code audience(struct db_tx *tx, const struct notice *n, const st
         return ERR_OK;
     }
     code = notice_audience(tx, arena, n->c->id, &before, &n_before, e);
+    if (!code && n_before)
+        code = is_for_usual(tx, arena, n->c->id, &for_usual, e);
     if (code)
         return code;
-    *ret = n_before ? (const char *const *)before : (const char *const *)config->mail.to.items;
-    *ret_count = n_before ? n_before : config->mail.to.count;
+    all = arena_array(arena, n_before + usual->count + 1, sizeof *all);
+    if (!all)
+        return err_set(e, ERR_NOMEM, "notice");
+    for (size_t i = 0; i < n_before; i++)
+        all[i] = before[i];
+    *ret_count = for_usual ? add_usual(all, n_before, usual) : n_before;
+    *ret = all;
     return ERR_OK;
 }
 

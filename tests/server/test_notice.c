@@ -1497,6 +1497,43 @@ static void test_notice__a_machines_name_is_harmless_in_the_helpdesks_subject(vo
     tear_down(&r);
 }
 
+/* The people of mail.to are others since the case began: they hear how it ends; but not of one whose rule names whom it tells. */
+static void test_notice__who_is_in_mail_to_by_now_hears_how_it_goes_on(void **state)
+{
+    static const char *const steps[] = {"email: {}", "email: {to: [a@x.example]}"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        const char *rules, *told = "";
+        struct notice_record *list;
+        struct runtime *rt;
+        struct rig r;
+        size_t n = 0;
+        int64_t id;
+
+        set_up(&r);
+        rules = arena_fmt(r.arena, "rules: [{name: contain, do: [isolate: {}, %s]}]\n", steps[i]);
+        engine_use(r.g, rig_runtime(&r, rules));
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_takes_isolate(&r, 1);
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rt = rig_runtime(&r, rules);
+        rt->config->mail.to.items[0] = "new@contoso.example";
+        engine_use(r.g, rt);
+        rig_pass(&r, HOUR_MS, MINUTE_MS);
+        assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, 2);
+        assert_string_equal(list[1].kind, "isolated");
+        for (size_t k = 0; k < list[1].n_recipients; k++)
+            told = arena_fmt(r.arena, "%s%s ", told, list[1].recipients[k].address);
+        assert_string_equal(told, i ? "a@x.example " : "soc@contoso.example new@contoso.example ");
+        tear_down(&r);
+    }
+}
+
 /* One mail goes to a hundred: the steps of a case may tell more, and all of them hear the end. */
 static void test_notice__more_people_than_one_mail_can_have_are_all_told(void **state)
 {
@@ -1569,6 +1606,7 @@ int main(void)
         cmocka_unit_test(test_notice__what_nobody_knows_is_not_called_not_isolated),
         cmocka_unit_test(test_notice__the_helpdesk_calls_no_machine_free_that_is_isolated),
         cmocka_unit_test(test_notice__an_isolation_of_the_case_is_not_called_another_alerts),
+        cmocka_unit_test(test_notice__who_is_in_mail_to_by_now_hears_how_it_goes_on),
         cmocka_unit_test(test_notice__more_people_than_one_mail_can_have_are_all_told),
         cmocka_unit_test(test_notice__a_post_about_a_review_promises_no_mail),
         cmocka_unit_test(test_notice__a_machines_name_is_harmless_in_the_helpdesks_subject),

@@ -306,7 +306,7 @@ enum err_code question_post_instead(struct db_tx *tx, struct engine *g, struct r
         return code;
     code = notice_was_taken(tx, n, HELPDESK_CHANNEL, &told, e);
     if (!code && !told) /* for another mail of it that reached nobody */
-        code = notice_was_posted(tx, n->about, n->created, &told, e);
+        code = notice_was_posted(tx, n->about, NULL, n->created, &told, e);
     if (code || told)
         return code;
     code = question_extent_read(tx, a, id, &of, e);

@@ -418,14 +418,14 @@ enum err_code notice_was_taken(struct db_tx *tx, const struct notice_record *n, 
     return code ? code : store_take_any(rows, ret, e);
 }
 
-enum err_code notice_was_posted(struct db_tx *tx, const char *about, int64_t since, bool *ret,
-                                struct err *e)
+enum err_code notice_was_posted(struct db_tx *tx, const char *about, const char *subject,
+                                int64_t since, bool *ret, struct err *e)
 {
     struct db_rows *rows;
     enum err_code code = db_query(tx, e, &rows,
                                   "SELECT 1 FROM notices WHERE about = $1 AND created >= $2"
-                                  " AND channel IS NOT NULL LIMIT 1",
-                                  "ti", about, since);
+                                  " AND channel IS NOT NULL AND (subject = $3 OR $4 = 1) LIMIT 1",
+                                  "titi", about, since, subject ? subject : "", (int64_t)!subject);
 
     *ret = false;
     return code ? code : store_take_any(rows, ret, e);

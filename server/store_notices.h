@@ -106,9 +106,10 @@ enum err_code notice_was_said(struct db_tx *tx, int64_t case_id, const char *sub
 /** Has anybody got a notice that is as new as n, about the same case or the same of cordon's own? but: not by this channel. */
 enum err_code notice_was_taken(struct db_tx *tx, const struct notice_record *n, const char *but,
                                bool *ret, struct err *e);
-/** Was anything about this of cordon's own posted to a webhook, at that time (wall ms) or later? */
-enum err_code notice_was_posted(struct db_tx *tx, const char *about, int64_t since, bool *ret,
-                                struct err *e);
+/** Was this, or with subject NULL anything, about something of cordon's own posted to a webhook, at that time (wall ms) or
+ *  later? */
+enum err_code notice_was_posted(struct db_tx *tx, const char *about, const char *subject,
+                                int64_t since, bool *ret, struct err *e);
 struct notice_joined {
     int64_t case_id;
     const char *address, *channel; /* NULL: mail */

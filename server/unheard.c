@@ -224,6 +224,8 @@ static enum err_code post_own(struct db_tx *tx, const struct unheard *u, struct 
     bool told = false;
     enum err_code code = question_post_instead(tx, u->g, u->rt, u->arena, u->n, u->now, &told, e);
 
+    if (!code && !told) /* as that a way out fails, which webhooks are told at once */
+        code = notice_was_posted(tx, u->n->about, u->n->subject, u->n->created, &told, e);
     return code || told ? code : post_text(tx, u, e);
 }
 

@@ -213,8 +213,8 @@ static enum err_code was_posted(struct db_tx *tx, struct runtime *rt, struct are
     for (size_t i = 0; i < rt->config->mail.n_ways && !*ret && !code; i++) {
         const char *about = about_way(arena, way_name(rt->ways[i]));
 
-        code =
-            about ? notice_was_posted(tx, about, since, ret, e) : err_set(e, ERR_NOMEM, "notice");
+        code = about ? notice_was_posted(tx, about, NULL, since, ret, e)
+                     : err_set(e, ERR_NOMEM, "notice");
     }
     return code;
 }

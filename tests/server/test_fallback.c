@@ -18,10 +18,11 @@
 #include "store_ways.h"
 #include "ways.h"
 
-#define DOWN      "{\"smtp\":{\"connect\":\"421 4.3.2 try later\"}}"
-#define UP        "{\"smtp\":{\"connect\":null}}"
-#define WAIT      20000
-#define NO_SERVER "  server: smtp://127.0.0.1:9\n" /* nobody listens there */
+#define DOWN       "{\"smtp\":{\"connect\":\"421 4.3.2 try later\"}}"
+#define UP         "{\"smtp\":{\"connect\":null}}"
+#define WAIT       20000
+#define NO_SERVER  "  server: smtp://127.0.0.1:9\n" /* nobody listens there */
+#define NO_SERVERS NO_SERVER "  fallback: {after: 10m, ways: [{server: 'smtp://127.0.0.1:10'}]}\n"
 
 static void no_line(enum log_level level, const char *line, void *ctx)
 {
@@ -1377,6 +1378,32 @@ static void test_fallback__mail_servers_that_all_fail_are_posted(void **state)
     sim_stop(second);
 }
 
+/* And not once more when the mail that says so is given up after days. */
+static void test_fallback__what_was_posted_is_not_posted_again_for_its_mail(void **state)
+{
+    static const char fails[] = "[CORDON] notices do not leave by ";
+    char rules[400];
+    struct rig r;
+    size_t n;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, NO_SERVERS, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_MAIL_ONLY,
+                   peer_url(r.peer));
+    use_rules(&r, rules, NO_SERVERS, "");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, HOUR_MS, 5 * MINUTE_MS);
+    n = posted(&r, fails);
+    assert_true(n > 0);
+    pass(&r, 6 * DAY_MS, 6 * HOUR_MS);
+    assert_int_equal(posted(&r, "[ALERT] "), 1); /* which no mail could tell */
+    assert_int_equal(posted(&r, fails), n);
+    close_rig(&r);
+}
+
 /* Its posts go nowhere else, and people are not told that they do. */
 static void test_fallback__posts_that_wait_are_not_said_to_go_another_way(void **state)
 {
@@ -2279,6 +2306,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(
             test_fallback__a_mail_server_that_fails_is_posted_where_it_is_the_only_way),
         cmocka_unit_test(test_fallback__mail_servers_that_all_fail_are_posted),
+        cmocka_unit_test(test_fallback__what_was_posted_is_not_posted_again_for_its_mail),
         cmocka_unit_test(test_fallback__posts_that_wait_are_not_said_to_go_another_way),
         cmocka_unit_test(test_fallback__one_post_that_is_not_taken_is_no_way_that_fails),
         cmocka_unit_test(test_fallback__a_webhook_that_names_its_url_is_not_quoted),

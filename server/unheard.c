@@ -146,8 +146,12 @@ static enum err_code mail_instead(struct db_tx *tx, const struct unheard *u, str
         return taken ? ERR_OK : reach_nobody(tx, u, e);
     if (!code)
         code = notice_thread(tx, u->arena, u->n->case_id, "", &thread, e);
-    if (code || thread.last_of_case)
+    if (!code && thread.last_of_case && !taken)
+        code = notice_may_be_mailed(tx, u->n->case_id, &taken, e);
+    if (code || (thread.last_of_case && taken))
         return code;
+    if (thread.last_of_case)
+        return reach_nobody(tx, u, e);
     code = read_stand(tx, u, &now, e);
     if (code)
         return code;

@@ -984,6 +984,38 @@ static void test_fallback__what_a_webhook_refuses_for_what_it_says_is_told_witho
     close_rig(&r);
 }
 
+/* Neither the mail of a case nor its post reaches anybody: that is said when the last of them is given up; not where a mail has. */
+static void test_fallback__what_neither_mail_nor_post_tells_is_said(void **state)
+{
+    static const char *const rejected[] = {
+        "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}",
+        "{\"smtp\":{\"reject\":{}}}"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rejected / sizeof *rejected; i++) {
+        struct sim *sim = sim_start(NULL);
+        char mail[200];
+        struct rig r;
+
+        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+        open_rig(&r,
+                 "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
+                 "rules: [{name: tell, do: [email: {}, webhook: {to: siem}]}]\n",
+                 mail, "");
+        sim_tell(sim, "/config", rejected[i]);
+        atomic_store(&nobodies, 0);
+        log_divert(count_nobodies, NULL);
+        (void)rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        assert_int_equal(atomic_load(&nobodies), 0); /* the post waits */
+        hands_turn(&r.hands, MINUTE_MS);
+        pass(&r, 6 * DAY_MS, 6 * HOUR_MS);
+        assert_int_equal(atomic_load(&nobodies), i ? 0 : 1);
+        close_rig(&r);
+        sim_stop(sim);
+    }
+}
+
 /* One of two webhooks takes nothing, and the other knows all of it: the log does not say that nobody does. */
 static void test_fallback__what_another_webhook_took_is_not_said_to_reach_nobody(void **state)
 {
@@ -2293,6 +2325,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_is_refused_for_what_it_says_is_told_without_that),
         cmocka_unit_test(
             test_fallback__what_a_webhook_refuses_for_what_it_says_is_told_without_that),
+        cmocka_unit_test(test_fallback__what_neither_mail_nor_post_tells_is_said),
         cmocka_unit_test(test_fallback__what_another_webhook_took_is_not_said_to_reach_nobody),
         cmocka_unit_test(
             test_fallback__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed),

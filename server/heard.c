@@ -8,12 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
 #include "store_heartbeats.h"
 
 struct voice {
     struct voice *_Atomic next;
     struct heard *of;
     _Atomic int64_t written; /* wall ms; 0: not by this process */
+    atomic_bool failed;      /* the last write; the log has its line */
     char name[];
 };
 
@@ -75,13 +77,16 @@ static struct voice *grow(struct heard *h, const char *name)
     return v;
 }
 
-/* In a thread of the store's, perhaps after heard_free. */
-static void end_write(void *arg, int64_t now, enum err_code code)
+/* In a thread of the store's, perhaps after heard_free. While nothing can be written each delivery tries: a line for the first
+ * of them, and no other until one was written. */
+static void end_write(void *arg, int64_t now, enum err_code code, const struct err *e)
 {
     struct voice *v = arg;
 
     if (code) /* unless it was heard, and is being written, anew */
         (void)atomic_compare_exchange_strong(&v->written, &now, 0);
+    if (!atomic_exchange(&v->failed, code != ERR_OK) && code)
+        log_event(LOG_WARN, "heard_not_written", LOG_STR("source", v->name), LOG_ERR(e));
     heard_free(v->of);
 }
 
@@ -89,6 +94,8 @@ void heard_note(struct heard *h, const struct config_source *source, int64_t now
 {
     struct voice *v = find(h, source->name);
     int64_t written;
+    struct err e;
+    enum err_code code;
 
     if (!v)
         v = grow(h, source->name);
@@ -100,6 +107,7 @@ void heard_note(struct heard *h, const struct config_source *source, int64_t now
     if (!atomic_compare_exchange_strong(&v->written, &written, now))
         return;
     atomic_fetch_add(&h->refs, 1);
-    if (store_heard(h->store, source->name, now, end_write, v, NULL))
-        end_write(v, now, ERR_AGAIN);
+    code = store_heard(h->store, source->name, now, end_write, v, &e);
+    if (code)
+        end_write(v, now, code, &e);
 }

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "id.h"
-#include "log.h"
 #include "store_polls.h"
 #include "store_rows.h"
 #include "store_work.h"
@@ -40,10 +39,8 @@ static void heard_done(void *arg, enum err_code code, const struct err *e)
 {
     const struct hearing *h = arg;
 
-    if (code)
-        log_event(LOG_WARN, "heard_not_written", LOG_STR("source", h->source), LOG_ERR(e));
     if (h->done)
-        h->done(h->arg, h->now, code);
+        h->done(h->arg, h->now, code, e);
     free(arg);
 }
 

@@ -24,7 +24,7 @@ struct heartbeat { /* times are wall ms */
 /** Notes without waiting that a source was heard, and wakes its watch when it was quiet. done(arg, now, …) is called
  *  once in a thread of the store's, with ERR_OK when it is on disk, unless this returns an error at once (ERR_AGAIN:
  *  the queue is full); may be NULL. Any thread. */
-typedef void (*store_heard_done)(void *arg, int64_t now, enum err_code code);
+typedef void (*store_heard_done)(void *arg, int64_t now, enum err_code code, const struct err *e);
 enum err_code store_heard(struct store *s, const char *source, int64_t now, store_heard_done done,
                           void *arg, struct err *e);
 /** All rows, by name. */

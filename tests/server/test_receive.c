@@ -1770,6 +1770,17 @@ static void test_receive__bad_requests_that_began_before_cannot_flood_the_log(vo
     assert_true(log_lines(t, "\"event\":\"refused\"") <= 20 * (time(NULL) - began + 1));
 }
 
+/* With each delivery it is tried anew to write that its source was heard: what fails is one event, however many come. */
+static void test_receive__a_store_that_fails_cannot_flood_the_log(void **state)
+{
+    struct stage *t = *state;
+
+    disk_fail(DISK_WRITE, DISK_LOG, DISK_FULL, 0);
+    for (int i = 0; i < 30; i++)
+        assert_int_equal(push_status(t, NULL, BODY), 503);
+    assert_int_equal(log_lines(t, "\"event\":\"heard_not_written\""), 1);
+}
+
 /* A proof that was whole in the head is asked for again when its secret was changed meanwhile; and a source that is gone
  * takes nothing. */
 static void test_receive__a_proof_of_the_head_does_not_outlive_a_reload(void **state)
@@ -1883,6 +1894,7 @@ int main(void)
         TEST(a_source_pays_for_what_it_has_proven),
         TEST(a_source_is_pushed_to_from_its_networks_alone),
         TEST(bad_requests_that_began_before_cannot_flood_the_log),
+        TEST(a_store_that_fails_cannot_flood_the_log),
         TEST(networks_count_for_a_body_that_comes_after_a_reload),
         TEST(a_proof_of_the_head_does_not_outlive_a_reload),
         TEST(takes_no_body_once_it_is_stopping),

@@ -410,6 +410,8 @@ static enum err_code put_in_force(struct serving *s, struct config *fresh, const
         runtime_unref(rt);
         return ERR_REFUSED;
     }
+    /* The socket goes on asking for them: a source that wants one again needs no restart. */
+    fresh->listen.tls.client_certificates |= s->config->listen.tls.client_certificates;
     /* It is no reason to keep out what else was rotated: a sender's new secret, for one, which would be told 401. */
     if (!config_keeps_password(s->config, fresh))
         log_event(LOG_WARN, "note",

@@ -8,6 +8,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,6 +191,37 @@ static unsigned push_with(struct house *h, const struct cert *own, const char *p
     return answer.status;
 }
 
+/* A house that is to begin with a certificate of its own; verify: of the source relay. */
+static struct house *house_with_tls(const struct cert *server, const char *verify)
+{
+    char source[200], path[300], key[300];
+    const struct house_options not_yet = {.source = source, .not_yet = true};
+    struct house *h;
+
+    (void)snprintf(source, sizeof source, "    verify: [{%s}]\n", verify);
+    h = house_start(&not_yet);
+    (void)snprintf(path, sizeof path, "%s/own-tls.pem", h->dir);
+    (void)snprintf(key, sizeof key, "%s/own-tls-key.pem", h->dir);
+    cert_save(server, path, key);
+    house_edit(h, "listen:\n  address: 127.0.0.1:0\n",
+               "listen:\n  address: 127.0.0.1:0\n"
+               "  tls: {certificate_file: own-tls.pem, key_file: own-tls-key.pem}\n");
+    return h;
+}
+
+static void fingerprint_of(const struct cert *c, char out[65])
+{
+    unsigned char md[32], *der;
+    unsigned n = 0;
+    size_t len;
+
+    der = cert_der(c, &len);
+    assert_int_equal(EVP_Digest(der, len, md, &n, EVP_sha256(), NULL), 1);
+    free(der);
+    for (unsigned i = 0; i < n; i++)
+        (void)snprintf(out + (size_t)2 * i, 3, "%02x", md[i]);
+}
+
 static void test_schemes__a_certificate_is_asked_for_and_judged_per_source(void **state)
 {
     struct cert *server =
@@ -201,29 +233,14 @@ static void test_schemes__a_certificate_is_asked_for_and_judged_per_source(void 
         &(struct cert_wish){.name = "other", .issuer = ca, .purpose = "clientAuth", .days = 2});
     struct cert *own =
         cert_new(&(struct cert_wish){.name = "flow", .purpose = "clientAuth", .days = 2});
-    const struct house_options not_yet = {
-        .source = "    verify: [{client_certificate: {ca_file: senders-ca.pem, names: [relay]}}]\n",
-        .not_yet = true};
-    struct house *h = house_start(&not_yet);
-    unsigned char md[32], *der;
-    char path[300], key[300], text[800], print[65] = "";
-    unsigned n = 0;
-    size_t len;
+    struct house *h =
+        house_with_tls(server, "client_certificate: {ca_file: senders-ca.pem, names: [relay]}");
+    char path[300], text[800], print[65];
 
     (void)state;
     (void)snprintf(path, sizeof path, "%s/senders-ca.pem", h->dir);
     cert_save(ca, path, NULL);
-    (void)snprintf(path, sizeof path, "%s/own-tls.pem", h->dir);
-    (void)snprintf(key, sizeof key, "%s/own-tls-key.pem", h->dir);
-    cert_save(server, path, key);
-    der = cert_der(own, &len);
-    assert_int_equal(EVP_Digest(der, len, md, &n, EVP_sha256(), NULL), 1);
-    free(der);
-    for (unsigned i = 0; i < n; i++)
-        (void)snprintf(print + (size_t)2 * i, 3, "%02x", md[i]);
-    house_edit(h, "listen:\n  address: 127.0.0.1:0\n",
-               "listen:\n  address: 127.0.0.1:0\n"
-               "  tls: {certificate_file: own-tls.pem, key_file: own-tls-key.pem}\n");
+    fingerprint_of(own, print);
     (void)snprintf(text, sizeof text,
                    "sources:\n  flow:\n    tenant: contoso\n    verify: "
                    "[{client_certificate: {fingerprints: ['%s']}}]\n",
@@ -246,6 +263,38 @@ static void test_schemes__a_certificate_is_asked_for_and_judged_per_source(void 
     cert_free(own);
 }
 
+/* The socket asks for certificates as long as it is open, whether or not a source wants one meanwhile. */
+static void test_schemes__a_certificate_that_is_wanted_again_needs_no_restart(void **state)
+{
+    struct cert *server =
+        cert_new(&(struct cert_wish){.name = "localhost", .purpose = "serverAuth", .days = 2});
+    struct cert *own =
+        cert_new(&(struct cert_wish){.name = "flow", .purpose = "clientAuth", .days = 2});
+    char print[65], pinned[120], token[340];
+    struct house *h;
+
+    (void)state;
+    fingerprint_of(own, print);
+    (void)snprintf(pinned, sizeof pinned, "client_certificate: {fingerprints: ['%s']}", print);
+    h = house_with_tls(server, pinned);
+    (void)snprintf(token, sizeof token, "token: {secret_files: [%s]}", h->secret_file);
+    house_cordon_start(h);
+    sim_tell(h->sim, "/alerts", "{\"id\":\"da1_-2\",\"severity\":\"Low\",\"title\":\"A title\"}");
+    assert_int_equal(push_with(h, own, "/hooks/relay"), 202);
+    house_edit(h, pinned, token);
+    house_cordon_signal(h, SIGHUP);
+    house_wait_log(h, "\"event\":\"reloaded\"", 1, SOON);
+    assert_int_equal(push_with(h, own, "/hooks/relay"), 401);
+    house_edit(h, token, pinned);
+    house_cordon_signal(h, SIGHUP);
+    house_wait_log(h, "\"event\":\"reloaded\"", 2, SOON);
+    assert_int_equal(push_with(h, own, "/hooks/relay"), 200); /* the same alert */
+    json_free(sim_wait_mails(h->sim, 1, SOON));
+    house_stop(h);
+    cert_free(server);
+    cert_free(own);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_schemes__what_github_sends_again_is_done_once),
         cmocka_unit_test(test_schemes__a_signed_message_is_taken_once),
         cmocka_unit_test(test_schemes__a_certificate_is_asked_for_and_judged_per_source),
+        cmocka_unit_test(test_schemes__a_certificate_that_is_wanted_again_needs_no_restart),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,7 +69,7 @@
 #define IDLE_MS           (60 * SECOND_MS)
 #define MAX_BODIES        (64 << 20) /* of all connections together: four of the largest */
 #define MAX_CONNECTIONS   2000 /* one address: half of them, as senders may come through one proxy */
-#define ADMIN_CONNECTIONS 64
+#define ADMIN_CONNECTIONS 64   /* one address: half of them, for the kill switch must be in reach */
 /* A drain, in all: less than the 10 s after which `docker stop` kills. Reads are given up before: they are done
  * again by the next start, whereas a request that acts, if its answer is missed, has to be looked for. */
 #define DRAIN_READS_MS (5 * SECOND_MS)
@@ -273,7 +273,7 @@ static enum err_code open_people(struct serving *s, struct err *e)
                                 .idle_ms = IDLE_MS,
                                 .threads = 1,
                                 .max_connections = ADMIN_CONNECTIONS,
-                                .max_connections_per_ip = ADMIN_CONNECTIONS,
+                                .max_connections_per_ip = ADMIN_CONNECTIONS / 2,
                                 .begin_later = true,
                                 .handler = admin_handler(),
                                 .clock = clock_system()};

@@ -700,6 +700,40 @@ static void test_serve__both_sides_on_unix_sockets(void **state)
     house_stop(h);
 }
 
+/* ---- strangers at the admin address --------------------------------------------------------------------------- */
+
+/* Asks from 127.0.0.2 and keeps the connection, whatever comes. */
+static int linger_at(const char *admin)
+{
+    static const char request[] = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    struct sockaddr_in from = {.sin_family = AF_INET}, to = from;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(inet_pton(AF_INET, "127.0.0.2", &from.sin_addr), 1);
+    assert_int_equal(inet_pton(AF_INET, "127.0.0.1", &to.sin_addr), 1);
+    to.sin_port = htons((uint16_t)strtoul(strrchr(admin, ':') + 1, NULL, 10));
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof from), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    (void)!send(fd, request, sizeof request - 1, MSG_NOSIGNAL); /* it may be closed by now */
+    return fd;
+}
+
+/* Nobody has to prove anything to be connected: the kill switch is pulled from another address all the same. */
+static void test_serve__one_address_leaves_others_room_at_the_admin_address(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+    int strangers[100];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++)
+        strangers[i] = linger_at(h->admin);
+    assert_int_equal(house_order(h, "/api/pause", "{\"why\":\"a test\"}"), 200);
+    for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++)
+        (void)close(strangers[i]);
+    house_stop(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -720,6 +754,7 @@ int main(void)
         cmocka_unit_test(test_serve__the_admin_token_opens_all_but_health),
         cmocka_unit_test(test_serve__readyz_names_what_is_wrong_and_when_it_is_over),
         cmocka_unit_test(test_serve__both_sides_on_unix_sockets),
+        cmocka_unit_test(test_serve__one_address_leaves_others_room_at_the_admin_address),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,7 @@
 #include "json.h"
 #include "line.h"
 #include "log.h"
+#include "mute.h"
 #include "mute_desk.h"
 #include "preview.h"
 #include "readiness.h"
@@ -30,6 +31,8 @@
 
 #define ANSWER_MAX  (32 * 1024 * 1024)
 #define WAITING_MAX 256 /* in each line */
+/* Of an order's body: all that one may say, each byte of it an escape of six, as of a program that writes ASCII alone. */
+#define ORDER_MAX (6 * (MUTE_WHEN_MAX + DESK_WHY_MAX + DESK_MACHINE_MAX + 3 * DESK_WHO_MAX) + 1024)
 
 enum admin_line { LINE_LOOKS, LINE_ORDERS, LINE_SILENCES, LINES };
 
@@ -555,7 +558,7 @@ static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_m
         door = door_knock(&rt->config->admin, r);
     }
 
-    *ret_body_max = 4096; /* an order and its reason */
+    *ret_body_max = ORDER_MAX;
     if (!route)
         http_reply_problem(r, 404, "Nothing is served under this path.", NULL);
     else if (gives_order && strcmp(method, "POST") != 0)

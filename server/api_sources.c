@@ -13,7 +13,7 @@ struct counting {
     int64_t accepted, duplicate, refused, unavailable;
 };
 
-/* receive.c's words for what became of a request. */
+/* receive_end.c's words for what became of a request. */
 static void count_one(void *ctx, const char *source, const char *outcome, int64_t value)
 {
     struct counting *c = ctx;

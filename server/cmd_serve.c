@@ -139,9 +139,9 @@ static void hand_over(void *engine, const struct work *w)
     engine_hand_over(engine, w);
 }
 
-static void flooded(void *engine, const struct gate_flood *f)
+static bool flooded(void *engine, const struct gate_flood *f)
 {
-    flood_tell(engine, f);
+    return flood_tell(engine, f);
 }
 
 /* ---- building --------------------------------------------------------------------------------- */

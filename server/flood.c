@@ -7,7 +7,7 @@
 #include "log.h"
 #include "notice_system.h"
 
-void flood_tell(struct engine *g, const struct gate_flood *f)
+bool flood_tell(struct engine *g, const struct gate_flood *f)
 {
     char subject[160], count[24];
     const struct notice_system_fact facts[] = {
@@ -44,6 +44,8 @@ void flood_tell(struct engine *g, const struct gate_flood *f)
     else
         (void)snprintf(subject, sizeof subject, "a flood of requests, the latest from %s",
                        f->client);
-    if (notice_system_tell(g, &n, &e))
-        log_event(LOG_ERROR, "notice_not_written", LOG_STR("about", n.about), LOG_ERR(&e));
+    if (!notice_system_tell(g, &n, &e))
+        return true;
+    log_event(LOG_ERROR, "notice_not_written", LOG_STR("about", n.about), LOG_ERR(&e));
+    return false;
 }

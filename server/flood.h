@@ -6,7 +6,7 @@
 #include "gate.h"
 
 /** Stores a notice about a heavy flood and has it sent, unless one was made within GATE_PEOPLE_MS, by an earlier
- *  process too. Waits for the disk: none of HTTP's threads. What fails is logged. */
-void flood_tell(struct engine *g, const struct gate_flood *f);
+ *  process too. Waits for the disk: none of HTTP's threads. False: it could not be stored, which is logged. */
+bool flood_tell(struct engine *g, const struct gate_flood *f);
 
 #endif

@@ -280,3 +280,10 @@ enum gate_tell gate_flood(struct gate *g, const char *client, const char *source
     pthread_mutex_unlock(&g->lock);
     return tell;
 }
+
+void gate_untold(struct gate *g)
+{
+    pthread_mutex_lock(&g->lock);
+    g->people_ms = INT64_MIN / 2;
+    pthread_mutex_unlock(&g->lock);
+}

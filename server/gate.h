@@ -76,5 +76,7 @@ struct gate_flood {
  */
 enum gate_tell gate_flood(struct gate *g, const char *client, const char *source,
                           struct gate_flood *ret);
+/** People could not be told: they are to be with the next minute in which so many are turned away. */
+void gate_untold(struct gate *g);
 
 #endif

@@ -26,8 +26,8 @@ struct receiver_options {
     void (*kick)(void *engine);
     bool (*reserve)(void *engine);
     void (*hand_over)(void *engine, const struct work *w);
-    /* People should hear of a flood; may block. May be NULL. */
-    void (*flooded)(void *engine, const struct gate_flood *f);
+    /* People should hear of a flood; may block. False: it could not be told. May be NULL. */
+    bool (*flooded)(void *engine, const struct gate_flood *f);
     void *engine;
 };
 

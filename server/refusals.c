@@ -80,7 +80,8 @@ static void *tell_floods(void *arg)
         flood = r->flood;
         r->flooded = false;
         pthread_mutex_unlock(&r->lock);
-        r->o.flooded(r->o.engine, &flood);
+        if (!r->o.flooded(r->o.engine, &flood))
+            gate_untold(r->o.gate);
         pthread_mutex_lock(&r->lock);
     }
     pthread_mutex_unlock(&r->lock);

@@ -14,8 +14,9 @@ struct refusals;
 struct refusals_options {
     const struct clock *clock; /* borrowed, like gate */
     struct gate *gate;
-    /* People should hear of a flood: called in a thread of its own, so it may block. May be NULL. */
-    void (*flooded)(void *engine, const struct gate_flood *f);
+    /* People should hear of a flood: called in a thread of its own, so it may block. False: it could not be told, and is
+     * tried again while the flood lasts. May be NULL. */
+    bool (*flooded)(void *engine, const struct gate_flood *f);
     void *engine;
 };
 

@@ -9,6 +9,7 @@
 #include "hunting.h"
 #include "id.h"
 #include "log.h"
+#include "ration.h"
 #include "routes.h"
 
 #define FORM_MAX       8192 /* an order and its reason, each byte of it encoded */
@@ -19,6 +20,7 @@ _Static_assert(DOOR_NAME_MAX == DESK_WHO_MAX, "who signs in can give orders by t
 struct console {
     struct console_options o;
     struct door *door;
+    struct ration refused; /* lines about who did not get in */
 };
 
 static const struct page_route {
@@ -336,7 +338,7 @@ static bool is_plain(const char *text)
     return !*text;
 }
 
-static void sign_in(struct console_page *p)
+static void sign_in(struct console *c, struct console_page *p)
 {
     const struct config_admin *admin = &p->rt->config->admin;
     const char *to = field(p, "to"), *name = NULL, *token = http_form_param(p->r, "token");
@@ -355,7 +357,8 @@ static void sign_in(struct console_page *p)
              !door_open(admin, p->r, token, name, p->now, p->arena, &cookie))
         wrong = "This is not the admin token.";
     if (wrong) {
-        log_event(LOG_WARN, "console_sign_in_refused", LOG_STR("peer", http_peer(p->r)));
+        if (ration_takes(&c->refused, p->now, "console_sign_ins_not_shown"))
+            log_event(LOG_WARN, "console_sign_in_refused", LOG_STR("peer", http_peer(p->r)));
         p->status = 401;
         console_sign_in(p, to, wrong);
         finish(p, (const char *const[][2]){{"WWW-Authenticate", "Bearer"}, {NULL, NULL}});
@@ -416,7 +419,7 @@ static void body(struct http_request *r, void *ctx)
     } else if (v->order) {
         give_order(&p, v);
     } else if (v->signs_in) {
-        sign_in(&p);
+        sign_in(c, &p);
     } else {
         sign_out(&p);
     }
@@ -435,9 +438,10 @@ enum err_code console_new(const struct console_options *o, struct console **ret,
     if (!c)
         return err_set(e, ERR_NOMEM, "console");
     c->o = *o;
+    ration_init(&c->refused);
     code = door_new(&c->door, e);
     if (code) {
-        free(c);
+        console_free(c);
         return code;
     }
     *ret = c;
@@ -449,5 +453,6 @@ void console_free(struct console *c)
     if (!c)
         return;
     door_free(c->door);
+    ration_clear(&c->refused);
     free(c);
 }

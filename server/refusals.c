@@ -5,44 +5,23 @@
 #include <stdlib.h>
 
 #include "log.h"
-
-#define LINES_PER_SECOND 20
+#include "ration.h"
 
 struct refusals {
     struct refusals_options o;
+    struct ration lines;
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t cond;
     bool closing, started;
     bool flooded; /* flood is to be told */
     struct gate_flood flood;
     pthread_t teller;
-    int64_t second; /* of the wall clock, that `lines` counts in */
-    int64_t lines, suppressed;
 };
 
-/* Of the second it is now, not of that in which a request began: those whose heads came at different times would each
- * begin another. */
 void refusals_note(struct refusals *r, const char *source, unsigned status, const char *peer,
                    const char *why)
 {
-    int64_t second, suppressed = 0;
-    bool say;
-
-    pthread_mutex_lock(&r->lock);
-    second = clock_wall_ms(r->o.clock) / SECOND_MS;
-    if (second != r->second) {
-        r->second = second;
-        r->lines = 0;
-        suppressed = r->suppressed;
-        r->suppressed = 0;
-    }
-    say = r->lines++ < LINES_PER_SECOND;
-    if (!say)
-        r->suppressed++;
-    pthread_mutex_unlock(&r->lock);
-    if (suppressed)
-        log_event(LOG_WARN, "refusals_not_shown", LOG_INT("count", suppressed));
-    if (say)
+    if (ration_takes(&r->lines, clock_wall_ms(r->o.clock), "refusals_not_shown"))
         log_event(LOG_WARN, "refused", LOG_STR("source", source), LOG_INT("status", status),
                   LOG_STR("peer", peer), LOG_STR("why", why));
 }
@@ -97,6 +76,7 @@ enum err_code refusals_new(const struct refusals_options *o, struct refusals **r
     r->o = *o;
     (void)pthread_mutex_init(&r->lock, NULL);
     (void)pthread_cond_init(&r->cond, NULL);
+    ration_init(&r->lines);
     r->started = pthread_create(&r->teller, NULL, tell_floods, r) == 0;
     if (!r->started) {
         refusals_free(r);
@@ -116,6 +96,7 @@ void refusals_free(struct refusals *r)
     pthread_mutex_unlock(&r->lock);
     if (r->started)
         (void)pthread_join(r->teller, NULL);
+    ration_clear(&r->lines);
     pthread_cond_destroy(&r->cond);
     pthread_mutex_destroy(&r->lock);
     free(r);

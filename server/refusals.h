@@ -26,8 +26,8 @@ enum err_code refusals_new(const struct refusals_options *o, struct refusals **r
 void refusals_free(struct refusals *r);
 AUTO_FREEP(struct refusals, refusals)
 
-/** A request was refused: a line, but no more than twenty a second; what is beyond is counted and told with the next.
- *  source NULL: nobody knows whose it was. Any thread. */
+/** A request was refused: a line, but no more than ration.h lets through. source NULL: nobody knows whose it was. Any
+ *  thread. */
 void refusals_note(struct refusals *r, const char *source, unsigned status, const char *peer,
                    const char *why);
 /** Somebody was turned away for knocking too often: one line when he is the first, then one a minute, for a flood is one

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "arena.h"
 #include "auto.h"
@@ -717,6 +718,37 @@ static void test_console__with_an_admin_token_people_sign_in(void **state)
     house_stop(b.h);
 }
 
+/* Whoever reaches the address may guess, and fills no disk by it. */
+static void test_console__guesses_cannot_flood_the_log(void **state)
+{
+    static const struct house_options o = {.not_yet = true};
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct browser b = {.h = house_start(&o), .a = a};
+    AUTO(auto_free) char *file = house_write_file(b.h, "admin-token", TOKEN);
+    AUTO(auto_free) char *log = NULL;
+    struct fetched f;
+    time_t began;
+    int lines = 0;
+
+    (void)state;
+    house_edit(b.h, "admin:\n", arena_fmt(a, "admin:\n  token_file: %s\n", file));
+    house_cordon_start(b.h);
+    began = time(NULL);
+    for (int i = 0; i < 200; i++) {
+        assert_int_equal(
+            ask(&b, &(struct asked){.method = "POST", .path = "/login", .body = "by=m&token=wrong"},
+                &f),
+            401);
+        fetched_clear(&f);
+    }
+    house_wait_log(b.h, "\"console_sign_in_refused\"", 20, SOON);
+    log = house_log(b.h);
+    for (const char *at = log; (at = strstr(at, "\"console_sign_in_refused\"")); at++)
+        lines++;
+    assert_true(lines <= 20 * (time(NULL) - began + 1));
+    house_stop(b.h);
+}
+
 /* ---- many ------------------------------------------------------------------------------------- */
 
 #define MANY  10000
@@ -783,6 +815,7 @@ int main(void)
         cmocka_unit_test(test_console__questions_and_isolations_are_dealt_with_by_form),
         cmocka_unit_test(test_console__nobody_but_its_own_page_gives_orders),
         cmocka_unit_test(test_console__with_an_admin_token_people_sign_in),
+        cmocka_unit_test(test_console__guesses_cannot_flood_the_log),
         cmocka_unit_test(test_console__ten_thousand_cases_are_pages_of_a_bounded_size),
     };
 

@@ -17,9 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The library's memory per connection beyond the head: its records of 56 bytes per header and
- * query argument, and the head of our answer. */
-#define POOL_EXTRA    (8 * 1024)
 #define SEND_GRACE_MS (1 * SECOND_MS) /* for answers on their way when the server stops */
 /* And for requests that are on their way then: a round trip, and a sender that is busy. */
 #define LAST_WORDS_MS 500
@@ -120,8 +117,8 @@ enum err_code http_server_begin(struct http_server *s, struct err *e)
     add_option(list, &n, MHD_OPTION_CONNECTION_LIMIT, (intptr_t)o->max_connections * o->threads,
                NULL);
     add_option(list, &n, MHD_OPTION_PER_IP_CONNECTION_LIMIT, o->max_connections_per_ip, NULL);
-    add_option(list, &n, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)(o->max_head + POOL_EXTRA),
-               NULL);
+    add_option(list, &n, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+               (intptr_t)(o->max_head + HTTP_POOL_EXTRA), NULL);
     add_option(list, &n, MHD_OPTION_CONNECTION_TIMEOUT, idle_s > INT32_MAX ? INT32_MAX : idle_s,
                NULL);
     add_option(list, &n, MHD_OPTION_NOTIFY_CONNECTION, CALLBACK(http_on_connection), s);

@@ -138,6 +138,26 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind value_kind, const
     return MHD_YES;
 }
 
+/* The arguments that the library has made a record of each. */
+static size_t count_arguments(const char *query)
+{
+    size_t n = *query != '\0';
+
+    for (; (query = strchr(query, '&')); query++)
+        n++;
+    return n;
+}
+
+/* Is there room for the head of an answer beside this one and what the library has noted of it? Where there is none it
+ * closes the connection when the answer is due, and nobody hears what became of a push that was stored by then. */
+static bool leaves_room(const struct http_request *r, size_t head_len)
+{
+    size_t records = r->header_count + count_arguments(r->query);
+
+    return head_len + records * HTTP_RECORD + HTTP_ANSWER_ROOM <=
+           r->peer->server->o.max_head + HTTP_POOL_EXTRA;
+}
+
 /*
  * Looks at the whole head, once. Exact framing: the library takes lines that end in a bare LF, folded
  * lines and NUL bytes, and does not say so. But it parses in place, so in a head that was sent as
@@ -167,6 +187,8 @@ static void look_at_head(struct http_request *r, const char *url, const char *me
         r->target[r->query - r->target - 1] = '\0'; /* the path ends where the query begins */
     if (!r->guard.status)
         (void)MHD_get_connection_values_n(r->peer->conn, MHD_HEADER_KIND, on_header, r);
+    if (!leaves_room(r, head_len))
+        http_guard_refuse(&r->guard, 431, "the request's head is too large");
     if (MHD_VERSION < 0x01000000 && r->line_end + 2 != method + head_len)
         http_guard_refuse(&r->guard, 400, "the head is malformed");
     http_guard_end(&r->guard);

@@ -53,6 +53,12 @@
 #define HTTP_LINGER_MAX 64
 #define HTTP_LINGER_MS  2000
 
+/* The library's memory per connection beyond the head: its records of 56 bytes per header and query argument, which lie 64
+ * apart, and the head of our answer. */
+#define HTTP_POOL_EXTRA  (8 * 1024)
+#define HTTP_RECORD      64
+#define HTTP_ANSWER_ROOM (3 * 1024 / 2)
+
 /* The watchdog's turn: what it enforces happens at most this late. */
 #define HTTP_TICK_MS 250
 

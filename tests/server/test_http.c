@@ -968,6 +968,42 @@ static void test_http__survives_heads_of_many_parts(void **state)
     app_close(app);
 }
 
+/* The library keeps a record of each header and each argument beside the head. When they leave no room for the answer's
+ * head it closes without a word, after the request was done. */
+static void test_http__answers_whatever_the_head_leaves_room_for(void **state)
+{
+    struct http_options o = defaults();
+    struct app *app = app_open(o);
+    unsigned taken = 0, refused = 0;
+
+    (void)state;
+    for (int arguments = 0; arguments < 60; arguments++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(64 * 1024);
+        struct raw *r = call(app);
+        struct raw_answer a;
+
+        buf_adds(&text, "GET /x?a");
+        for (int i = 0; i < arguments; i++)
+            buf_adds(&text, "&a");
+        buf_adds(&text, " HTTP/1.1\r\nHost: a\r\n");
+        for (int i = 0; i < 97; i++)
+            buf_addf(&text, "X-%02d: %060d\r\n", i, i);
+        buf_adds(&text, "X-97: ");
+        while (text.len + 4 < o.max_head)
+            buf_addc(&text, 'v');
+        buf_adds(&text, "\r\n\r\n");
+        raw_send(r, text.data, text.len);
+        raw_answer(r, &a, false);
+        if (a.status != 200 && a.status != 431)
+            fail_msg("%d arguments: %u", arguments, a.status);
+        taken += a.status == 200;
+        refused += a.status == 431;
+        raw_free(r);
+    }
+    assert_true(taken && refused); /* the limit is in between */
+    app_close(app);
+}
+
 static void test_http__limits_the_head(void **state)
 {
     struct http_options o = defaults();
@@ -3188,6 +3224,7 @@ int main(void)
         cmocka_unit_test(test_http__reads_no_request_behind_a_chunked_body),
         cmocka_unit_test(test_http__library_pages_never_show_through),
         cmocka_unit_test(test_http__survives_heads_of_many_parts),
+        cmocka_unit_test(test_http__answers_whatever_the_head_leaves_room_for),
         cmocka_unit_test(test_http__limits_the_head),
         cmocka_unit_test(test_http__limits_the_body_by_length_before_it_is_sent),
         cmocka_unit_test(test_http__limits_the_body_by_chunks),

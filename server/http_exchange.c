@@ -148,14 +148,23 @@ static size_t count_arguments(const char *query)
     return n;
 }
 
-/* Is there room for the head of an answer beside this one and what the library has noted of it? Where there is none it
- * closes the connection when the answer is due, and nobody hears what became of a push that was stored by then. */
-static bool leaves_room(const struct http_request *r, size_t head_len)
+/* Is there room for the head of an answer beside what the library keeps of the request? Where there is none it closes the
+ * connection when the answer is due, and nobody hears what became of a push that was stored by then. */
+static bool leaves_room(const struct http_request *r)
 {
-    size_t records = r->header_count + count_arguments(r->query);
+    return r->kept + HTTP_ANSWER_ROOM <= r->peer->server->o.max_head + HTTP_POOL_EXTRA;
+}
 
-    return head_len + records * HTTP_RECORD + HTTP_ANSWER_ROOM <=
-           r->peer->server->o.max_head + HTTP_POOL_EXTRA;
+static enum MHD_Result on_trailer(void *cls, enum MHD_ValueKind value_kind, const char *name,
+                                  size_t name_len, const char *value, size_t value_len)
+{
+    struct http_request *r = cls;
+
+    (void)value_kind;
+    (void)name;
+    (void)value;
+    r->kept += name_len + value_len + strlen(": \r\n") + HTTP_RECORD;
+    return MHD_YES;
 }
 
 /*
@@ -187,7 +196,8 @@ static void look_at_head(struct http_request *r, const char *url, const char *me
         r->target[r->query - r->target - 1] = '\0'; /* the path ends where the query begins */
     if (!r->guard.status)
         (void)MHD_get_connection_values_n(r->peer->conn, MHD_HEADER_KIND, on_header, r);
-    if (!leaves_room(r, head_len))
+    r->kept = head_len + (r->header_count + count_arguments(r->query)) * HTTP_RECORD;
+    if (!leaves_room(r))
         http_guard_refuse(&r->guard, 431, "the request's head is too large");
     if (MHD_VERSION < 0x01000000 && r->line_end + 2 != method + head_len)
         http_guard_refuse(&r->guard, 400, "the head is malformed");
@@ -355,6 +365,12 @@ static enum MHD_Result work(struct http_request *r)
 
     if (!http_watch_set(p, WATCH_NONE))
         return MHD_NO; /* too late: the 408 is out */
+    if (r->guard.chunked)
+        (void)MHD_get_connection_values_n(p->conn, MHD_FOOTER_KIND, on_trailer, r);
+    if (!leaves_room(r)) {
+        http_problem_past(p, 431, "the request's trailers are too large");
+        return MHD_NO;
+    }
     if (!http_hold_exchange(p)) {
         if (!r->answered)
             problem(r, 503, "the server is stopping");

@@ -118,6 +118,7 @@ struct http_request {
     size_t target_room;
     const char *query;
     const char *line_end; /* where the headers must begin; see look_at_head */
+    size_t kept;          /* bytes that the library keeps: head, trailers, and a record of each */
     int64_t received_ms;
 
     char *body;

@@ -1004,6 +1004,44 @@ static void test_http__answers_whatever_the_head_leaves_room_for(void **state)
     app_close(app);
 }
 
+/* Trailers lie in the same memory, and come before the request is done: one of `size` bytes, or so many of eight. */
+static unsigned status_with_trailers(struct app *app, size_t size, int many)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(64 * 1024);
+    struct raw *r = call(app);
+    struct raw_answer a;
+
+    buf_adds(&text, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    "1\r\nx\r\n0\r\nX-T: ");
+    for (size_t i = 0; i < size; i++)
+        buf_addc(&text, 'v');
+    for (int i = 0; i < many; i++)
+        buf_adds(&text, "\r\nX-T: v");
+    buf_adds(&text, "\r\n\r\n");
+    raw_send(r, text.data, text.len);
+    raw_answer(r, &a, false);
+    raw_free(r);
+    if (a.status != 200 && a.status != 431)
+        fail_msg("%zu bytes, %d trailers: %u", size, many, a.status);
+    return a.status;
+}
+
+static void test_http__answers_whatever_trailers_leave_room_for(void **state)
+{
+    struct app *app = app_open(defaults());
+
+    (void)state;
+    assert_int_equal(status_with_trailers(app, 12000, 0), 200);
+    for (size_t size = 12000; size < 17000; size += 64)
+        (void)status_with_trailers(app, size, 0);
+    assert_int_equal(status_with_trailers(app, 17000, 0), 431);
+    assert_int_equal(status_with_trailers(app, 1, 160), 200);
+    for (int many = 160; many < 260; many++)
+        (void)status_with_trailers(app, 1, many);
+    assert_int_equal(status_with_trailers(app, 1, 260), 431);
+    app_close(app);
+}
+
 static void test_http__limits_the_head(void **state)
 {
     struct http_options o = defaults();
@@ -3225,6 +3263,7 @@ int main(void)
         cmocka_unit_test(test_http__library_pages_never_show_through),
         cmocka_unit_test(test_http__survives_heads_of_many_parts),
         cmocka_unit_test(test_http__answers_whatever_the_head_leaves_room_for),
+        cmocka_unit_test(test_http__answers_whatever_trailers_leave_room_for),
         cmocka_unit_test(test_http__limits_the_head),
         cmocka_unit_test(test_http__limits_the_body_by_length_before_it_is_sent),
         cmocka_unit_test(test_http__limits_the_body_by_chunks),

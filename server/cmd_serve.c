@@ -2,9 +2,8 @@
  *
  * Order: configuration, store, far ends, the two sides' sockets, the engine's work, the two sides: whoever
  * cannot start has done nothing, and a push is accepted only when all that it needs is there; who comes before
- * that waits in the kernel's queue. Ending goes the other way round: first nothing more is accepted, then
- * what was accepted is answered, then the workers finish what they hold, for as long as a drain may take;
- * the rest is on disk.
+ * that waits in the kernel's queue. Ending goes the other way round: first nothing more is accepted, then what was
+ * accepted is answered, while the workers finish what they hold, for as long as a drain may take; the rest is on disk.
  *
  * Meanwhile main waits for signals and for nothing else: who ends the server is heard at once, and his second signal ends
  * it. What a reload, or a file that has changed, asks for is done by a thread beside it, the keeper.
@@ -72,8 +71,9 @@
 #define ADMIN_CONNECTIONS 64   /* one address: half of them, for the kill switch must be in reach */
 /* A drain, in all: less than the 10 s after which `docker stop` kills. Reads are given up before: they are done
  * again by the next start, whereas a request that acts, if its answer is missed, has to be looked for. */
-#define DRAIN_READS_MS (5 * SECOND_MS)
-#define DRAIN_MS       (8 * SECOND_MS)
+#define DRAIN_READS_MS   (5 * SECOND_MS)
+#define DRAIN_SENDERS_MS (6 * SECOND_MS)
+#define DRAIN_MS         (8 * SECOND_MS)
 /* Who waits longer waits for a database that does not answer, which can be minutes, one after the other. */
 #define LEAVE_MS    (DRAIN_MS + 3 * SECOND_MS / 2)
 #define OTHER_FILES (ADMIN_CONNECTIONS + 256) /* the people's side, store, far ends, the rest */
@@ -730,11 +730,11 @@ static void close_all(struct serving *s)
     /* It counts the senders' connections: it goes first. */
     http_server_free(s->people, left_of(DRAIN_READS_MS, began));
     admin_free(s->admin);
-    http_server_free(s->senders, left_of(DRAIN_READS_MS, began));
     if (runs)
         (void)engine_wait(s->engine, left_of(DRAIN_READS_MS, began));
     if (s->rest)
-        rest_wind_down(s->rest, false);
+        rest_wind_down(s->rest, false); /* who waits for keys is told to come again */
+    http_server_free(s->senders, left_of(DRAIN_SENDERS_MS, began));
     receiver_free(s->receiver);
     status_free(s->status);
     question_page_free(s->questions);

@@ -773,6 +773,41 @@ static void test_entra__parallel_first_requests_fetch_the_keys_once(void **state
     house_stop(h);
 }
 
+struct waiting {
+    struct house *h;
+    const char *token;
+    int status;
+};
+
+static void *push_one(void *arg)
+{
+    struct waiting *w = arg;
+
+    w->status = push_status(w->h, w->token, "da1_-1");
+    return NULL;
+}
+
+/* Not every sender comes again when a connection just ends (webhook-sources.md section 4.3). */
+static void test_entra__who_waits_for_keys_when_it_stops_is_told_to_come_again(void **state)
+{
+    const struct house_options o = {.source = BY_ROLE};
+    struct house *h = house_start(&o);
+    char *token = mint(h, "");
+    struct waiting w = {.h = h, .token = token};
+    pthread_t thread;
+
+    (void)state;
+    sim_tell(h->sim, "/faults",
+             "{\"path\":\"*/openid-configuration\",\"kind\":\"hang\",\"count\":-1}");
+    assert_int_equal(pthread_create(&thread, NULL, push_one, &w), 0);
+    json_free(sim_wait_calls(h->sim, "GET", "*/openid-configuration", 1, SOON));
+    house_cordon_stop(h);
+    (void)pthread_join(thread, NULL);
+    assert_int_equal(w.status, 503);
+    free(token);
+    house_stop(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -784,6 +819,7 @@ int main(void)
         cmocka_unit_test(test_entra__known_keys_stay_good_while_new_ones_cannot_be_had),
         cmocka_unit_test(test_entra__keys_roll_while_requests_run),
         cmocka_unit_test(test_entra__parallel_first_requests_fetch_the_keys_once),
+        cmocka_unit_test(test_entra__who_waits_for_keys_when_it_stops_is_told_to_come_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

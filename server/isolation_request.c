@@ -370,27 +370,37 @@ static enum outcome requested(struct request *q, struct err *e)
     return OUTCOME_DONE;
 }
 
-/* Looks first, unless what was read with the facts serves. judged_now: as grounds_read has it. */
-static enum outcome look_and_request(struct request *q, bool judged_now, struct err *e)
+/* May be acted by what was read then? Whoever reads for many may be slow, and a process may stand still at any moment. */
+static bool is_young(const struct request *q, int64_t read_ms)
+{
+    return q->x.now >= read_ms && q->x.now - read_ms < GROUNDS_FRESH_MS;
+}
+
+/* Looks first, unless what was read with the facts serves. serves: by the facts, too. */
+static enum outcome look_and_request(struct request *q, bool serves, struct err *e)
 {
     struct step *s = q->s;
     struct grounds grounds = {0};
     enum err_code code = ERR_OK;
 
     if (!q->look) {
-        grounds_read(s->c, q->rt, q->x.tenant, q->type, judged_now, &q->approval, s->engine,
-                     s->arena, &grounds);
+        grounds_read(s->c, q->rt, q->x.tenant, q->type, s->opening.fn && serves, &q->approval,
+                     s->engine, s->arena, &grounds);
         q->look = &grounds.look;
         q->x.grounds = &grounds;
         code = grounds.look.actions_code;
     }
-    q->x.now = clock_wall_ms(s->engine->clock);
+    /* In this order: a pause before the second is seen by that, and one after the first by whoever sends the request. */
     q->x.leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
+    q->x.now = clock_wall_ms(s->engine->clock);
     if (code) {
         *e = grounds.look.actions_err;
         q->outcome = code == ERR_FORBIDDEN || code == ERR_REFUSED || code == ERR_INVALID
                          ? OUTCOME_REFUSED
                          : OUTCOME_RETRY;
+    } else if (!is_young(q, q->look->read_ms) || (serves && !is_young(q, s->facts->read_ms))) {
+        (void)err_set(e, ERR_AGAIN, "what was read is too old by now, and is read again");
+        q->outcome = OUTCOME_RETRY;
     } else if (step_write(s, request_fn, q, e)) {
         q->outcome = OUTCOME_RETRY;
     } else {
@@ -413,7 +423,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
                               .tenant = tenant,
                               .arena = s->arena,
                               .crowded = s->together || engine_is_crowded(s->engine, WORK_CASE)}};
-    bool same_terms;
+    bool serves;
 
     if (!tenant) {
         (void)err_set(e, ERR_REFUSED, "tenant '%s' is no longer configured", s->c->tenant);
@@ -423,11 +433,13 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         (void)err_set(e, ERR_REFUSED, "the alert names no machine");
         return OUTCOME_REFUSED;
     }
-    /* What was read with the facts serves, unless what they are judged by has changed since, or it is old: a step before
-     * this one took long. */
-    same_terms = grounds_same_terms(rt->config, s->runtime->config, s->c, s->facts->alert);
-    if (same_terms) {
-        if (s->look && episode_look_is_young(s->look->read_ms, clock_wall_ms(s->engine->clock)))
+    /* What was read serves, unless what the facts are judged by has changed since, or they, or the look, are old: a step
+     * before this one took long. */
+    q.x.now = clock_wall_ms(s->engine->clock);
+    serves = grounds_same_terms(rt->config, s->runtime->config, s->c, s->facts->alert) &&
+             is_young(&q, s->facts->read_ms);
+    if (serves) {
+        if (s->look && episode_look_is_young(s->look->read_ms, q.x.now))
             q.look = s->look;
         q.later = s->together && s->together->n < TOGETHER_MAX;
     }
@@ -444,7 +456,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         q.later = false;
         q.look = NULL;
     }
-    return look_and_request(&q, s->opening.fn && same_terms, e);
+    return look_and_request(&q, serves, e);
 }
 
 struct needing {

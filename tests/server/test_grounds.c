@@ -534,6 +534,57 @@ static void test_grounds__an_old_look_is_no_ground_after_a_slow_step(void **stat
     rig_close(&r);
 }
 
+/* ---- a process that stands still ---------------------------------------------------------------- */
+
+static struct {
+    struct rig *r;
+    size_t at,
+        n; /* an hour passes at look `at` at the wall clock since the alert was asked for; n: there were */
+    size_t read; /* how often the alert had been read by then */
+    bool posted; /* the isolation had been asked for */
+} still;
+
+static int64_t still_wall(const struct clock *c)
+{
+    size_t read = rig_seen(still.r, "GET", GET_ALERT);
+
+    if (read && still.n++ == still.at) {
+        still.read = read;
+        still.posted = rig_seen(still.r, "POST", ISOLATE) > 0;
+        atomic_fetch_add(&still.r->hands.wall, HOUR_MS);
+    }
+    return hands_wall(c);
+}
+
+/* Wherever it stands still between the reading and the moment from which on the request has to leave soon, by a clock that goes
+ * on meanwhile: what was read an hour ago is no ground for one. */
+static void test_grounds__what_was_read_before_an_hour_passed_is_no_ground(void **state)
+{
+    enum { LOOKS = 5 }; /* at the wall clock, until that moment */
+
+    (void)state;
+    for (size_t at = 0; at < LOOKS; at++) {
+        struct rig r;
+
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_takes_isolate(&r, 0);
+        memset(&still, 0, sizeof still);
+        still.r = &r;
+        still.at = at;
+        (void)rig_push(&r, ALERT, MACHINE);
+        r.hands.clock.wall_ms = still_wall;
+        (void)rig_work(&r);
+        r.hands.clock.wall_ms = hands_wall;
+        assert_true(still.n > at);
+        assert_false(still.posted);
+        if (rig_seen(&r, "POST", ISOLATE) && rig_seen(&r, "GET", GET_ALERT) <= still.read)
+            fail_msg("by what was read before look %zu at the clock", at);
+        rig_close(&r);
+    }
+}
+
 /* ---- a reload in the middle of a run ------------------------------------------------------------------- */
 
 static struct {
@@ -735,6 +786,7 @@ int main(void)
         cmocka_unit_test(test_grounds__a_stored_verdict_is_good_for_ten_minutes_and_its_own_terms),
         cmocka_unit_test(test_grounds__a_yes_is_good_for_what_it_was_given_to),
         cmocka_unit_test(test_grounds__an_old_look_is_no_ground_after_a_slow_step),
+        cmocka_unit_test(test_grounds__what_was_read_before_an_hour_passed_is_no_ground),
         cmocka_unit_test(test_grounds__a_policy_that_changes_before_the_request_isolates_nothing),
         cmocka_unit_test(test_grounds__a_policy_that_changes_during_the_look_isolates_nothing),
         cmocka_unit_test(test_grounds__a_policy_that_changes_before_the_question_asks_nothing),

@@ -370,6 +370,15 @@ static bool lacks_evidence(const struct expansion *x)
            x->now - made < NEW_MS && policy_reads(x->rt->config->policy, "alert.evidence.");
 }
 
+/* Was it read so long ago that decide() would be in doubt for that alone? Others that were read with it took their time, or this
+ * process stood still: it is read again, and nobody need be asked. */
+static bool is_outdated(const struct expansion *x)
+{
+    int64_t age = x->now - x->facts.read_ms;
+
+    return age >= GROUNDS_FRESH_MS || age <= -GROUNDS_FRESH_MS;
+}
+
 /* The steps of a verdict that nobody has acted on yet. */
 static enum err_code take_steps(struct expansion *x, struct err *e)
 {
@@ -520,6 +529,8 @@ bool expand_ready(struct expansion *x, struct runtime_tenant *tenant, struct def
     metrics_add(x->g->metrics, METRIC_DEFENDER_CALLS, 1, x->c.tenant, err_name(code));
     (void)health_note(x->g->health, "defender", x->c.tenant, !code || code == ERR_NOT_FOUND,
                       x->why.text);
+    if (!code && is_outdated(x))
+        code = err_set(&x->why, ERR_AGAIN, "what was read is too old by now, and is read again");
     if (!code && lacks_evidence(x))
         code = err_set(&x->why, ERR_AGAIN, "%s", no_evidence);
     if (!code)

@@ -434,6 +434,32 @@ static void test_expand__facts_are_as_old_as_their_oldest_part(void **state)
     rig_close(&r);
 }
 
+static int64_t stopped_wall(const struct clock *c)
+{
+    return hands_wall(c) + (rig_seen(rig_hung.r, "GET", GET_ALERT) ? 11 * MINUTE_MS : 0);
+}
+
+/* What was read before the process stood still, or before others that were read with it took their time, is read again: that
+ * it is old is no doubt that a person could dispel. */
+static void test_expand__what_is_old_when_it_is_judged_is_read_again(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = push(&r, ALERT_DOC);
+    rig_hung.r = &r;
+    r.hands.clock.wall_ms = stopped_wall;
+    (void)rig_work(&r);
+    rig_pass(&r, 5 * SECOND_MS, SECOND_MS);
+    r.hands.clock.wall_ms = hands_wall;
+    assert_int_equal(rig_seen(&r, "GET", GET_ALERT), 2);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_string_equal(rig_told(&r, id), "requested");
+    rig_close(&r);
+}
+
 /* One that is tried again gets as long as a new one, however old the alert is. */
 static void test_expand__a_case_that_is_tried_again_has_all_its_time(void **state)
 {
@@ -2657,6 +2683,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_machine_that_the_sender_alone_names_holds_nothing_up),
         cmocka_unit_test(test_expand__evidence_that_is_still_to_come_is_waited_for),
         cmocka_unit_test(test_expand__facts_are_as_old_as_their_oldest_part),
+        cmocka_unit_test(test_expand__what_is_old_when_it_is_judged_is_read_again),
         cmocka_unit_test(test_expand__a_case_that_is_tried_again_has_all_its_time),
         cmocka_unit_test(test_expand__a_step_that_nobody_knows_is_told),
         cmocka_unit_test(test_expand__what_was_not_done_beside_an_isolation_is_told),

@@ -56,14 +56,23 @@ static void gather_with_others(struct engine *g, const struct work *w)
     engine_give_back(g, w, GATHER_MAX_MS - clock_wall_ms(g->clock) % GATHER_MAX_MS);
 }
 
+/* A case of a source that this configuration does not know, which waits for one that does (expand.c), is not read with x. */
+static bool is_read_with(void *ctx, const char *source)
+{
+    const struct expansion *x = ctx;
+
+    return config_knows_source(x->rt->config, source, x->c.tenant) ||
+           strcmp(source, x->c.source) == 0;
+}
+
 /* How many others of its tenant wait, and will be due in a moment? What is another tenant's is not read with it: who waited for
  * that would wait for as long as there is such a thing. */
-static int64_t others(const struct expansion *x)
+static int64_t others(struct expansion *x)
 {
     int64_t n = 0;
 
     (void)store_case_waiting(x->g->store, x->c.tenant, clock_wall_ms(x->g->clock) + GATHER_MAX_MS,
-                             &n, NULL); /* none, as far as anybody knows */
+                             is_read_with, x, &n, NULL); /* none, as far as anybody knows */
     return n;
 }
 

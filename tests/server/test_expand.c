@@ -2275,6 +2275,30 @@ static void test_expand__a_case_waits_for_the_configuration_that_knows_it(void *
     rig_close(&r);
 }
 
+/* Nor do those that wait for it hold up one that does not: they are due every other second, and never read with it. */
+static void test_expand__what_waits_for_another_configuration_holds_no_alert_up(void **state)
+{
+    struct rig r;
+    int64_t mine;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_takes_isolate(&r, 0);
+    for (int i = 0; i < CROWD; i++) {
+        int64_t id = rig_push(&r, arena_fmt(r.arena, "da%d_-9", i), NULL);
+
+        assert_int_equal(db_write(r.store->db, set_source, &id, NULL), ERR_OK);
+    }
+    (void)rig_work(&r);
+    mine = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_string_equal(rig_case(&r, mine).rule, "contain");
+    rig_close(&r);
+}
+
 /* A case that this configuration does not know is no try of it; and a clock that was set back makes it wait no
  * longer, nor does one that is a little behind make it be taken for gone. */
 static void test_expand__a_case_that_nobody_knows_waits_by_any_clock(void **state)
@@ -2725,6 +2749,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_step_of_one_of_many_is_tried_later),
         cmocka_unit_test(test_expand__a_crowd_is_one_tenants),
         cmocka_unit_test(test_expand__a_case_waits_for_the_configuration_that_knows_it),
+        cmocka_unit_test(test_expand__what_waits_for_another_configuration_holds_no_alert_up),
         cmocka_unit_test(test_expand__a_case_that_nobody_knows_waits_by_any_clock),
         cmocka_unit_test(test_expand__lists_that_go_on_failing_get_shorter),
         cmocka_unit_test(test_expand__one_that_spoils_a_list_costs_a_few_calls),

@@ -241,6 +241,31 @@ enum outcome question_ask_after(struct step *s, const struct step_record *failed
 
 /* ---- a question over many --------------------------------------------------------------------- */
 
+/* Between two mails about a question over many: where there is little time to answer, of that a quarter. */
+static int64_t mail_pace(const struct question_record *q)
+{
+    int64_t quarter = (q->expires - q->created) / 4;
+
+    return quarter < QUESTION_AGAIN_MS ? quarter : QUESTION_AGAIN_MS;
+}
+
+/* No mail may come any more before q is over, so nobody would be asked about this case: it is judged anew when that is so, with
+ * all that come meanwhile, and begins a question of its own. */
+static enum err_code wait_for_next(struct db_tx *tx, struct step *s,
+                                   const struct question_record *q, int64_t now, struct err *e)
+{
+    struct case_record c = *s->c;
+    struct work claim = *s->work;
+    int64_t due = (q->expires > now ? q->expires : now) + SECOND_MS;
+    enum err_code code = step_move(tx, c.id, s->n, STEP_WAITING, q->what, now, e);
+
+    if (!code)
+        code = case_move(tx, &c, CASE_DECIDING, c.why, now, e);
+    if (!code)
+        code = work_done(tx, &claim, e);
+    return code ? code : work_put(tx, c.id, WORK_CASE, WORK_NORMAL, due, due, NULL, e);
+}
+
 enum err_code question_hold(struct db_tx *tx, struct step *s, struct runtime *rt,
                             const struct question_hold *h, int64_t now, struct err *e)
 {
@@ -251,6 +276,8 @@ enum err_code question_hold(struct db_tx *tx, struct step *s, struct runtime *rt
     bool found = false;
     enum err_code code = question_find_open(tx, s->arena, h->scope, &q, &found, e);
 
+    if (!code && found && q.expires - now <= mail_pace(&q))
+        return wait_for_next(tx, s, &q, now, e);
     if (!code && !found) {
         q = (struct question_record){.id = id_new(s->engine->clock),
                                      .kind = h->kind,
@@ -769,7 +796,7 @@ static enum err_code mind_the_clock(struct db_tx *tx, struct question_record *q,
 static enum err_code due_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct due *d = arg;
-    int64_t next = d->x.now + QUESTION_AGAIN_MS;
+    int64_t next;
     enum err_code code = question_load(tx, d->x.arena, d->w->id, &d->q, e);
 
     d->ended = d->first = false;
@@ -793,6 +820,7 @@ static enum err_code due_fn(struct db_tx *tx, void *arg, struct err *e)
         return work_again(tx, d->w, d->q.expires, 0, e);
     d->first = d->q.told == 0;
     code = mail_many(tx, d->x.g, d->x.rt, d->x.arena, &d->q, d->x.now, e);
+    next = d->x.now + mail_pace(&d->q);
     return code ? code : work_again(tx, d->w, next < d->q.expires ? next : d->q.expires, 0, e);
 }
 

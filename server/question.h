@@ -15,7 +15,7 @@
 #include "store_questions.h"
 
 /* The first mail about a question over many waits so long, so that it can name more than the first of them; the
- * next one comes when more have joined, and not sooner than this. */
+ * next one comes when more have joined, and not sooner than this, or a quarter of the time that there is to answer. */
 #define QUESTION_GATHER_MS (5 * SECOND_MS)
 #define QUESTION_AGAIN_MS  (15 * MINUTE_MS)
 
@@ -47,7 +47,7 @@ struct question_hold {
 };
 
 /** Inside the transaction of s's run: the case waits for the question over what holds it back, which begins with
- *  the first. Ends the claim: the step's outcome is OUTCOME_WAITS. rt: whose policy holds it back. */
+ *  the first; or for the next one, where nobody would hear of the case before that is over. Ends the claim: the step's outcome is OUTCOME_WAITS. rt: whose policy holds it back. */
 enum err_code question_hold(struct db_tx *tx, struct step *s, struct runtime *rt,
                             const struct question_hold *h, int64_t now, struct err *e);
 

@@ -2016,6 +2016,52 @@ static void test_question__many_are_told_in_time_that_nobody_answered(void **sta
     rig_close(&r);
 }
 
+/* Who is held back while there is time to answer is asked about before it is over, however short it is; who comes later by the
+ * next question, and not told that nobody answered who was never asked. */
+static void test_question__who_is_held_back_late_is_asked_about_all_the_same(void **state)
+{
+    static const struct {
+        const char *safety;
+        int64_t later_ms; /* so long after the first the second machine comes */
+        bool next;
+    } rows[] = {{"{canary: 1, ask: {within: 4m}}", 90 * SECOND_MS, false},
+                {"{canary: 1, ask: {within: 4m}}", 200 * SECOND_MS, true},
+                {"{canary: 1}", 3 * HOUR_MS + 44 * MINUTE_MS, false},
+                {"{canary: 1}", 3 * HOUR_MS + 50 * MINUTE_MS, true}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        enum question_state now;
+        struct question_record first;
+        struct err e = {0};
+        struct rig r;
+        int64_t id;
+
+        print_message("  row %zu\n", i);
+        many(&r, rows[i].safety);
+        (void)push_many(&r, 0, 1);
+        first = newest(&r);
+        rig_pass(&r, rows[i].later_ms, rows[i].later_ms > HOUR_MS ? MINUTE_MS : 10 * SECOND_MS);
+        script_many(&r);
+        id = push_many(&r, 1, 2);
+        while (clock_wall_ms(&r.hands.clock) < first.expires - 10 * SECOND_MS)
+            rig_pass(&r, 10 * SECOND_MS, 10 * SECOND_MS);
+        assert_int_equal(newest(&r).id, first.id);
+        assert_int_equal(newest(&r).told, rows[i].next ? 1 : 2);
+        rig_pass(&r, 30 * SECOND_MS, 10 * SECOND_MS);
+        assert_int_equal(newest(&r).id != first.id, rows[i].next);
+        assert_int_equal(rig_case(&r, id).state, rows[i].next ? CASE_WAITING : CASE_DONE);
+        if (rows[i].next) {
+            assert_int_equal(newest(&r).state, QUESTION_OPEN);
+            assert_int_equal(newest(&r).told, 1);
+            assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+            (void)rig_work(&r);
+            assert_int_equal(posts(&r), 1);
+        }
+        rig_close(&r);
+    }
+}
+
 /* Who stands in the same place twice is one machine of a storm. */
 static void test_question__a_storm_counts_machines(void **state)
 {
@@ -2964,6 +3010,7 @@ int main(void)
         cmocka_unit_test(test_question__an_answer_is_in_time_or_none),
         cmocka_unit_test(test_question__a_clock_set_back_makes_no_time_longer),
         cmocka_unit_test(test_question__many_are_told_in_time_that_nobody_answered),
+        cmocka_unit_test(test_question__who_is_held_back_late_is_asked_about_all_the_same),
         cmocka_unit_test(test_question__who_is_asked_no_more_may_not_answer),
         cmocka_unit_test(test_question__a_yes_of_somebody_who_is_asked_no_more_is_none),
         cmocka_unit_test(test_question__who_is_asked_by_name_may_answer),

@@ -197,6 +197,13 @@ static bool lacks_permission(const struct outcome *o)
     return o->first == 403 && !o->code;
 }
 
+/* A page that says 404 is of whoever stands before Defender, and says that he does not find the service: nothing of an alert or a
+ * machine, of which it would be a word for good. */
+static bool is_gateways(const struct exchange *x, enum err_code parsed)
+{
+    return x->answer.status == 404 && x->answer.body_len && parsed;
+}
+
 /* Settles an answer that is no success. The body may be empty, HTML or cut (section 7.1). */
 static void settle_refusal(struct defender *d, struct exchange *x)
 {
@@ -221,7 +228,7 @@ static void settle_refusal(struct defender *d, struct exchange *x)
         target = json_get_string(error, "target");
     }
     message = token_unsaid(message, x->auth.data + strlen(AUTH));
-    o = find_outcome(x->answer.status, code, message);
+    o = find_outcome(is_gateways(x, parsed) ? 0 : x->answer.status, code, message);
     defender_copy_plain(says, sizeof says, message);
     defender_copy_plain(code_text, sizeof code_text, code);
     defender_copy_plain(target_text, sizeof target_text, target);

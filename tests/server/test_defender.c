@@ -444,7 +444,7 @@ static void test_defender__settles_every_refusal(void **state)
         {404, "ResourceNotFound", "Machine 0123 was not found", ERR_NOT_FOUND, ERR_NOT_FOUND,
          "was not found"},
         {404, "NotFound", "no", ERR_NOT_FOUND, ERR_NOT_FOUND, NULL},
-        {404, NULL, NULL, ERR_NOT_FOUND, ERR_NOT_FOUND, NULL},
+        {404, NULL, NULL, ERR_AGAIN, ERR_UNKNOWN, "HTTP 404"}, /* a page: not Defender's */
         {408, NULL, NULL, ERR_AGAIN, ERR_UNKNOWN, NULL},
         {409, "Conflict", "no", ERR_CONFLICT, ERR_CONFLICT, NULL},
         {413, NULL, NULL, ERR_REFUSED, ERR_REFUSED, NULL},

@@ -474,6 +474,26 @@ static void test_polling__one_that_fails_is_told(void **state)
     rig_close(&r);
 }
 
+/* Nor is a gateway's page that it does not find the service a list with nothing in it. */
+static void test_polling__a_page_is_no_empty_list(void **state)
+{
+    struct told fails = {.kind = "poll_fails"};
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 0, 404, "<h1>404 Web Site not found.</h1>");
+    for (int minute = 0; minute < 20; minute++) {
+        (void)poll_once(&r);
+        hands_turn(&r.hands, MINUTE_MS);
+    }
+    assert_int_equal(db_read(r.store->db, told_fn, &fails, NULL), ERR_OK);
+    assert_true(fails.last != 0);
+    rig_close(&r);
+}
+
 /* Also where Defender names a time that is further ahead; nothing is asked before that. */
 static void test_polling__one_that_is_put_off_is_told(void **state)
 {
@@ -1050,6 +1070,7 @@ int main(void)
             test_polling__a_clock_that_is_set_right_before_the_first_poll_makes_no_news),
         cmocka_unit_test(test_polling__a_restart_by_a_clock_that_is_behind_makes_no_news),
         cmocka_unit_test(test_polling__one_that_fails_is_told),
+        cmocka_unit_test(test_polling__a_page_is_no_empty_list),
         cmocka_unit_test(test_polling__one_that_is_put_off_is_told),
         cmocka_unit_test(test_polling__another_tenant_of_the_same_name_has_its_own_beginning),
         cmocka_unit_test(test_polling__another_tenant_is_polled_by_its_own_beginning_alone),

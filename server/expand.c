@@ -236,7 +236,8 @@ void expand_not_read(struct expansion *x, enum err_code code)
     if (code == ERR_THROTTLED) /* so do others, and they come again together */
         wait = expand_until_grid(x->now, wait);
     x->due = engine_late_due(x->now, x->now + wait, x->w->created);
-    (void)err_in(&x->why, "alert %s", x->c.alert_id);
+    (void)err_in(&x->why, "alert %s%s", x->c.alert_id,
+                 code == ERR_NOT_FOUND && !retry ? ": " CASE_UNKNOWN_ALERT : "");
     /* The same reason as last time is no news: in a storm thousands of cases wait for calls, and come again and again. */
     news = !x->c.why || strcmp(x->c.why, x->why.text) != 0;
     log_event(!retry ? LOG_ERROR

@@ -152,6 +152,12 @@ enum err_code case_reset(struct db_tx *tx, struct case_record *c, struct err *e)
 enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, int64_t delivery,
                               const char *machine_id, int64_t now, bool *ret_changed,
                               struct err *e);
+/* In the reason of a case that failed because Defender went on answering that there is no such alert. */
+#define CASE_UNKNOWN_ALERT "Defender does not know it"
+/** Defender lists the alert of a case that has failed for that: it is read after all, but once, as it may go on answering so.
+ *  *ret_changed: it will be. */
+enum err_code case_found(struct db_tx *tx, int64_t id, int64_t now, bool *ret_changed,
+                         struct err *e);
 /** Another source that may isolate pushes a case for which nothing was asked yet and whose first source may, too: should that
  *  have lost its right by the time that it is judged, this one's counts (case_stand_in); where it has by the time of the
  *  request, it is judged anew as this one's (case_strengthen). The last one that a sender's delivery (else 0) comes from is

@@ -33,7 +33,7 @@ static size_t read_ids(const char *text, int64_t ret[INTAKE_BATCH_MAX])
 static enum err_code known_case(struct db_tx *tx, struct acceptance *a, size_t i, struct err *e)
 {
     const struct notification *n = a->n;
-    bool weak = false, reopened = false;
+    bool weak = false, found = false, reopened = false;
     struct db_rows *rows;
     enum err_code code;
 
@@ -47,6 +47,9 @@ static enum err_code known_case(struct db_tx *tx, struct acceptance *a, size_t i
         weak = db_int(rows, 1) == 0;
     }
     code = db_rows_end(rows, e);
+    if (!code && !a->delivery) /* a poll or a hunt has it from Defender */
+        code = case_found(tx, a->cases[i], n->received_ms, &found, e);
+    a->reopened += found;
     if (code || !n->may_isolate)
         return code;
     if (!weak) {
@@ -58,7 +61,7 @@ static enum err_code known_case(struct db_tx *tx, struct acceptance *a, size_t i
     code = case_strengthen(tx, a->cases[i], n->source, a->delivery, n->alerts[i].machine_id,
                            n->received_ms, &reopened, e);
     if (!code && reopened) {
-        a->reopened++;
+        a->reopened += !found;
         a->duplicate = false;
     }
     return code;

@@ -36,7 +36,7 @@ struct acceptance {
     int64_t cases[INTAKE_BATCH_MAX]; /* one per alert (of the first delivery, for a repeated one) */
     bool fresh[INTAKE_BATCH_MAX];    /* this delivery made the case */
     size_t count;
-    /* cases that were pushed before, by sources that may only notify: see case_strengthen */
+    /* cases that were pushed before, by sources that may only notify: see case_strengthen; or that failed: see case_found */
     size_t reopened;
     bool duplicate;        /* nothing new: every case was there before, and is not judged anew */
     bool other_body;       /* the delivery id was used before, with another body */

@@ -60,22 +60,27 @@ static enum err_code send_all(struct db_tx *tx, void *arg, struct err *e)
                : db_run(tx, e, NULL, "DELETE FROM work WHERE kind = $1", "i", (int64_t)WORK_NOTICE);
 }
 
-/* What Defender lists: the alert, made at one time and changed at another. */
-static void list_alert(struct rig *r, int64_t created, int64_t changed)
+static void list_alert_only(struct rig *r, int64_t created, int64_t changed)
 {
     char made[CLOCK_TEXT_SIZE], at[CLOCK_TEXT_SIZE];
 
-    rig_afresh(r);
-    rig_says(r, "GET", LIST, 0, 200, NOTHING);
-    rig_takes_isolate(r, 0);
-    rig_says(r, "GET", GET_ACTION, 0, 200,
-             ACTION_DOC(ACTION, "Isolate", "Failed", "null", "11:12"));
     rig_says(r, "GET", CHANGED, 0, 200,
              arena_fmt(r->arena,
                        "{\"value\":[{\"id\":\"" ALERT
                        "\",\"severity\":\"High\",\"alertCreationTime\":"
                        "\"%s\",\"lastUpdateTime\":\"%s\"}]}",
                        clock_format(created, made), clock_format(changed, at)));
+}
+
+/* What Defender lists: the alert, made at one time and changed at another; which can be read, too. */
+static void list_alert(struct rig *r, int64_t created, int64_t changed)
+{
+    rig_afresh(r);
+    rig_says(r, "GET", LIST, 0, 200, NOTHING);
+    rig_takes_isolate(r, 0);
+    rig_says(r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Failed", "null", "11:12"));
+    list_alert_only(r, created, changed);
 }
 
 /* Somebody closes an alert after its case was forgotten: that is no new alert, and nothing is isolated for it again. */
@@ -116,6 +121,49 @@ static void test_polling__an_alert_whose_case_was_forgotten_is_no_news(void **st
     (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     rig_close(&r);
+}
+
+/* Somebody pushed it, and Defender did not know it for a quarter of an hour. When it lists it after all it is read after all: who
+ * pushed it is no reason to leave it out. But once, for Defender may list what it goes on not knowing. */
+static void test_polling__an_alert_that_comes_to_light_late_is_read(void **state)
+{
+    static const char unknown[] = "{\"error\":{\"code\":\"ResourceNotFound\"}}";
+    static const bool rows[] = {true, false}; /* is it known by then? */
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id, made;
+
+        rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+        assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 404, unknown);
+        made = clock_wall_ms(&r.hands.clock);
+        id = rig_push(&r, ALERT, NULL);
+        rig_pass(&r, 16 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(rig_case(&r, id).state, CASE_FAILED);
+        if (rows[i]) {
+            list_alert(&r, made, made);
+        } else {
+            peer_forget(r.peer);
+            rig_says(&r, "GET", GET_ALERT, 0, 404, unknown);
+            list_alert_only(&r, made, made);
+        }
+        assert_true(poll_once(&r));
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i]);
+        assert_string_equal(rig_told(&r, id), rows[i] ? "not_isolated requested" : "not_isolated");
+        if (!rows[i]) {
+            rig_pass(&r, 16 * MINUTE_MS, MINUTE_MS);
+            assert_string_equal(rig_told(&r, id), "not_isolated not_isolated");
+            assert_true(poll_once(&r));
+            rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+            assert_string_equal(rig_told(&r, id), "not_isolated not_isolated");
+        }
+        rig_close(&r);
+    }
 }
 
 /* Nobody knows when it was made: that is no reason to keep silent about it. */
@@ -1062,6 +1110,7 @@ int main(void)
         cmocka_unit_test(test_polling__an_alert_whose_case_was_forgotten_is_no_news),
         cmocka_unit_test(test_polling__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_polling__an_alert_that_changes_meanwhile_hides_no_other),
+        cmocka_unit_test(test_polling__an_alert_that_comes_to_light_late_is_read),
         cmocka_unit_test(test_polling__an_alert_without_a_time_is_news),
         cmocka_unit_test(test_polling__a_clock_that_is_a_little_off_keeps_nobody_from_reading),
         cmocka_unit_test(test_polling__a_clock_that_is_ahead_from_the_beginning_hides_nothing),

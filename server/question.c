@@ -781,12 +781,15 @@ struct due {
     bool ended, first; /* first: its first mail */
 };
 
-/* The clock was set back since people were asked, and all work was hurried: they have as long as they were given, from now
- * on. It would be open until the clock has caught up, and who waits for an answer would hear nothing. */
+/* People have as long as they were given from now on where the clock was set back since they were asked, and all work was
+ * hurried: it would be open until the clock has caught up, and who waits for an answer would hear nothing. So they have where
+ * cordon was away until it was over, and has asked nobody yet. */
 static enum err_code mind_the_clock(struct db_tx *tx, struct question_record *q, int64_t now,
                                     struct err *e)
 {
-    if (q->created <= now)
+    bool unasked = now >= q->expires && !q->told && !question_is_of_one(q->kind);
+
+    if (q->created <= now && !unasked)
         return ERR_OK;
     q->expires -= q->created - now;
     q->created = now;

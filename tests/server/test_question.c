@@ -2062,6 +2062,24 @@ static void test_question__who_is_held_back_late_is_asked_about_all_the_same(voi
     }
 }
 
+/* cordon was stopped before its first mail, and started when the time was over: nobody could answer who was not asked. */
+static void test_question__nobodys_time_is_over_before_he_is_asked(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    many(&r, "{canary: 1, ask: {within: 20m}}");
+    (void)push_many(&r, 0, 2);
+    hands_turn(&r.hands, 25 * MINUTE_MS);
+    (void)rig_work(&r);
+    assert_int_equal(newest(&r).state, QUESTION_OPEN);
+    assert_int_equal(newest(&r).told, 2);
+    assert_int_equal(newest(&r).expires, clock_wall_ms(&r.hands.clock) + 20 * MINUTE_MS);
+    rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(newest(&r).state, QUESTION_EXPIRED);
+    rig_close(&r);
+}
+
 /* Who stands in the same place twice is one machine of a storm. */
 static void test_question__a_storm_counts_machines(void **state)
 {
@@ -3011,6 +3029,7 @@ int main(void)
         cmocka_unit_test(test_question__a_clock_set_back_makes_no_time_longer),
         cmocka_unit_test(test_question__many_are_told_in_time_that_nobody_answered),
         cmocka_unit_test(test_question__who_is_held_back_late_is_asked_about_all_the_same),
+        cmocka_unit_test(test_question__nobodys_time_is_over_before_he_is_asked),
         cmocka_unit_test(test_question__who_is_asked_no_more_may_not_answer),
         cmocka_unit_test(test_question__a_yes_of_somebody_who_is_asked_no_more_is_none),
         cmocka_unit_test(test_question__who_is_asked_by_name_may_answer),

@@ -65,11 +65,10 @@ static bool is_in_force(const struct step *s, const struct config *config)
 enum outcome action_may(const struct step *s, struct err *e)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(s->engine);
-    int64_t age = clock_wall_ms(s->engine->clock) - s->facts->read_ms;
 
     if (!s->tenant)
         (void)err_set(e, ERR_REFUSED, "tenant '%s' is no longer configured", s->c->tenant);
-    else if (age < 0 || age >= GROUNDS_FRESH_MS)
+    else if (!grounds_are_young(s->facts->read_ms, clock_wall_ms(s->engine->clock)))
         (void)err_set(e, ERR_REFUSED, "the facts are too old to act by: `cordon cases retry`");
     else if (!is_in_force(s, rt->config))
         (void)err_set(e, ERR_REFUSED, "the policy has changed since: `cordon cases retry`");

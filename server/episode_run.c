@@ -403,7 +403,12 @@ void episode_looked(struct episode *x, struct grounds *grounds)
     x->grounds = grounds;
     x->look = &grounds->look;
     (void)check_clock(x, &x->why);
+    /* A pause before this is seen by the wall clock, and one after it by whoever sends the request. */
     x->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
+    if (!grounds_are_young(grounds->look.read_ms, clock_wall_ms(x->g->clock))) {
+        engine_again(x->g, &x->w, 0);
+        return;
+    }
     if (episode_save(x, looked_fn, &e)) {
         log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id),
                   LOG_ID("case", x->row.case_id), LOG_ERR(&e));

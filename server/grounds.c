@@ -4,6 +4,11 @@
 #include <string.h>
 #include <strings.h>
 
+bool grounds_are_young(int64_t read_ms, int64_t now)
+{
+    return now >= read_ms && now - read_ms < GROUNDS_FRESH_MS;
+}
+
 const char *grounds_source(const struct config *config, const struct case_record *c,
                            const struct json *alert)
 {
@@ -94,11 +99,10 @@ static bool is_of_now(const struct stored *s, const struct case_record *c,
                       const struct config *config, const struct engine *g)
 {
     struct rights may = rights_of(config, c, s->facts.alert);
-    int64_t now = clock_wall_ms(g->clock);
 
     return strcmp(s->verdict.policy, policy_hash(config->policy)) == 0 &&
            s->facts.may_isolate == may.may_isolate && s->facts.source_shadow == may.shadow &&
-           now >= s->facts.read_ms && now - s->facts.read_ms < GROUNDS_FRESH_MS;
+           grounds_are_young(s->facts.read_ms, clock_wall_ms(g->clock));
 }
 
 static bool is_fresh(const struct stored *s, const struct case_record *c,

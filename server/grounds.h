@@ -27,6 +27,8 @@ struct grounds {
     bool newer; /* not known yet because a person let it past by a policy that may be newer */
 };
 
+/** May be acted by what was read then (both wall ms)? A time that is still to come is that of a clock that was set back since. */
+bool grounds_are_young(int64_t read_ms, int64_t now);
 /** Has a person just said yes by a policy that is not in force here, and of which this replica may not have been told yet? By
  *  the one in force his word would be void. now: wall ms. */
 bool grounds_may_be_newer(const struct approval *approval, const struct config *config,

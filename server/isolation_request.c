@@ -370,12 +370,6 @@ static enum outcome requested(struct request *q, struct err *e)
     return OUTCOME_DONE;
 }
 
-/* May be acted by what was read then? Whoever reads for many may be slow, and a process may stand still at any moment. */
-static bool is_young(const struct request *q, int64_t read_ms)
-{
-    return q->x.now >= read_ms && q->x.now - read_ms < GROUNDS_FRESH_MS;
-}
-
 /* Looks first, unless what was read with the facts serves. serves: by the facts, too. */
 static enum outcome look_and_request(struct request *q, bool serves, struct err *e)
 {
@@ -398,7 +392,8 @@ static enum outcome look_and_request(struct request *q, bool serves, struct err 
         q->outcome = code == ERR_FORBIDDEN || code == ERR_REFUSED || code == ERR_INVALID
                          ? OUTCOME_REFUSED
                          : OUTCOME_RETRY;
-    } else if (!is_young(q, q->look->read_ms) || (serves && !is_young(q, s->facts->read_ms))) {
+    } else if (!grounds_are_young(q->look->read_ms, q->x.now) ||
+               (serves && !grounds_are_young(s->facts->read_ms, q->x.now))) {
         (void)err_set(e, ERR_AGAIN, "what was read is too old by now, and is read again");
         q->outcome = OUTCOME_RETRY;
     } else if (step_write(s, request_fn, q, e)) {
@@ -437,7 +432,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
      * before this one took long. */
     q.x.now = clock_wall_ms(s->engine->clock);
     serves = grounds_same_terms(rt->config, s->runtime->config, s->c, s->facts->alert) &&
-             is_young(&q, s->facts->read_ms);
+             grounds_are_young(s->facts->read_ms, q.x.now);
     if (serves) {
         if (s->look && episode_look_is_young(s->look->read_ms, q.x.now))
             q.look = s->look;

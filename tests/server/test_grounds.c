@@ -536,29 +536,50 @@ static void test_grounds__an_old_look_is_no_ground_after_a_slow_step(void **stat
 
 /* ---- a process that stands still ---------------------------------------------------------------- */
 
+/* After `at` looks at the wall clock since this GET was seen more often than `before`, half an hour passes. */
 static struct {
     struct rig *r;
-    size_t at,
-        n; /* an hour passes at look `at` at the wall clock since the alert was asked for; n: there were */
-    size_t read; /* how often the alert had been read by then */
-    bool posted; /* the isolation had been asked for */
+    const char *target;
+    size_t before, at;
+    size_t looks;
+    size_t read; /* how often it had been seen by then, … */
+    size_t sent; /* … and the request for the isolation */
 } still;
 
 static int64_t still_wall(const struct clock *c)
 {
-    size_t read = rig_seen(still.r, "GET", GET_ALERT);
+    size_t read = rig_seen(still.r, "GET", still.target);
 
-    if (read && still.n++ == still.at) {
+    if (read > still.before && still.looks++ == still.at) {
         still.read = read;
-        still.posted = rig_seen(still.r, "POST", ISOLATE) > 0;
-        atomic_fetch_add(&still.r->hands.wall, HOUR_MS);
+        still.sent = rig_seen(still.r, "POST", ISOLATE);
+        atomic_fetch_add(&still.r->hands.wall, HOUR_MS / 2);
     }
     return hands_wall(c);
 }
 
+/* What is due is done, with half an hour in the midst of it: nothing is asked for by what was read before that. */
+static void stand_still(struct rig *r, const char *target, size_t at)
+{
+    const size_t sent = rig_seen(r, "POST", ISOLATE);
+
+    memset(&still, 0, sizeof still);
+    still.r = r;
+    still.target = target;
+    still.before = rig_seen(r, "GET", target);
+    still.at = at;
+    r->hands.clock.wall_ms = still_wall;
+    (void)rig_work(r);
+    r->hands.clock.wall_ms = hands_wall;
+    assert_true(still.looks > at);
+    assert_int_equal(still.sent, sent);
+    if (rig_seen(r, "POST", ISOLATE) > sent && rig_seen(r, "GET", target) <= still.read)
+        fail_msg("by what was read before look %zu at the clock", at);
+}
+
 /* Wherever it stands still between the reading and the moment from which on the request has to leave soon, by a clock that goes
- * on meanwhile: what was read an hour ago is no ground for one. */
-static void test_grounds__what_was_read_before_an_hour_passed_is_no_ground(void **state)
+ * on meanwhile. */
+static void test_grounds__what_was_read_before_a_pause_is_no_ground(void **state)
 {
     enum { LOOKS = 5 }; /* at the wall clock, until that moment */
 
@@ -570,17 +591,24 @@ static void test_grounds__what_was_read_before_an_hour_passed_is_no_ground(void 
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);
         rig_takes_isolate(&r, 0);
-        memset(&still, 0, sizeof still);
-        still.r = &r;
-        still.at = at;
         (void)rig_push(&r, ALERT, MACHINE);
-        r.hands.clock.wall_ms = still_wall;
-        (void)rig_work(&r);
-        r.hands.clock.wall_ms = hands_wall;
-        assert_true(still.n > at);
-        assert_false(still.posted);
-        if (rig_seen(&r, "POST", ISOLATE) && rig_seen(&r, "GET", GET_ALERT) <= still.read)
-            fail_msg("by what was read before look %zu at the clock", at);
+        stand_still(&r, GET_ALERT, at);
+        rig_close(&r);
+    }
+}
+
+/* The same of one that could not leave at once, and looks again. */
+static void test_grounds__a_look_before_a_pause_is_none_for_what_waited(void **state)
+{
+    enum { LOOKS = 2 };
+
+    (void)state;
+    for (size_t at = 0; at < LOOKS; at++) {
+        struct rig r;
+
+        (void)throttled(&r, NULL);
+        hands_turn(&r.hands, 130 * SECOND_MS);
+        stand_still(&r, LIST, at);
         rig_close(&r);
     }
 }
@@ -786,7 +814,8 @@ int main(void)
         cmocka_unit_test(test_grounds__a_stored_verdict_is_good_for_ten_minutes_and_its_own_terms),
         cmocka_unit_test(test_grounds__a_yes_is_good_for_what_it_was_given_to),
         cmocka_unit_test(test_grounds__an_old_look_is_no_ground_after_a_slow_step),
-        cmocka_unit_test(test_grounds__what_was_read_before_an_hour_passed_is_no_ground),
+        cmocka_unit_test(test_grounds__what_was_read_before_a_pause_is_no_ground),
+        cmocka_unit_test(test_grounds__a_look_before_a_pause_is_none_for_what_waited),
         cmocka_unit_test(test_grounds__a_policy_that_changes_before_the_request_isolates_nothing),
         cmocka_unit_test(test_grounds__a_policy_that_changes_during_the_look_isolates_nothing),
         cmocka_unit_test(test_grounds__a_policy_that_changes_before_the_question_asks_nothing),

@@ -533,9 +533,12 @@ static void look_and_post(struct turn *t)
     }
     if (!t->action)
         find_grounds(t);
-    t->now = clock_wall_ms(t->g->clock);
+    /* A pause before the first is seen by the second, and one after it by whoever sends the request. */
     t->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
-    if (write_outcome(t, looked_fn) && t->post)
+    t->now = clock_wall_ms(t->g->clock);
+    if (!t->code && !t->action && !grounds_are_young(look.read_ms, t->now))
+        engine_again(t->g, &t->w, 0);
+    else if (write_outcome(t, looked_fn) && t->post)
         post(t);
     defender_reads_clear(&look);
 }

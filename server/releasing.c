@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "deed.h"
+#include "grounds.h"
 #include "log.h"
 
 /* In vain, with the pauses between them (engine_backoff): an hour, or more. */
@@ -319,8 +320,11 @@ static void look_and_post(struct release *x)
     }
     if (!x->code)
         read_look(x, &look);
+    /* A pause before this is seen by the wall clock, and one after it by whoever sends the request. */
     x->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
-    if (ledger_write(t, looked_fn, x, &e))
+    if (!x->code && !grounds_are_young(look.read_ms, clock_wall_ms(t->g->clock)))
+        engine_again(t->g, &t->w, 0);
+    else if (ledger_write(t, looked_fn, x, &e))
         ledger_not_written(t, &e);
     else if (x->post)
         post(x);

@@ -489,4 +489,47 @@ static inline void rig_lose_unrecorded(struct rig *r, const char *table, const c
     rig_sql(r, "DROP TRIGGER once");
 }
 
+/* After `at` looks at the wall clock since this GET was seen more often than `before`, half an hour passes. */
+static struct {
+    struct rig *r;
+    const char *get, *post;
+    size_t before, at;
+    size_t looks;
+    size_t read; /* how often the GET had been seen by then, … */
+    size_t sent; /* … and the POST */
+} rig_still;
+
+static inline int64_t rig_still_wall(const struct clock *c)
+{
+    size_t read = rig_seen(rig_still.r, "GET", rig_still.get);
+
+    if (read > rig_still.before && rig_still.looks++ == rig_still.at) {
+        rig_still.read = read;
+        rig_still.sent = rig_seen(rig_still.r, "POST", rig_still.post);
+        atomic_fetch_add(&rig_still.r->hands.wall, HOUR_MS / 2);
+    }
+    return hands_wall(c);
+}
+
+/* What is due is done, with half an hour in the midst of it, as of a process that stands still: nothing is asked for by what was
+ * read before that. */
+static inline void rig_stand_still(struct rig *r, const char *get, const char *post, size_t at)
+{
+    const size_t sent = rig_seen(r, "POST", post);
+
+    memset(&rig_still, 0, sizeof rig_still);
+    rig_still.r = r;
+    rig_still.get = get;
+    rig_still.post = post;
+    rig_still.before = rig_seen(r, "GET", get);
+    rig_still.at = at;
+    r->hands.clock.wall_ms = rig_still_wall;
+    (void)rig_work(r);
+    r->hands.clock.wall_ms = hands_wall;
+    assert_true(rig_still.looks > at);
+    assert_int_equal(rig_still.sent, sent);
+    if (rig_seen(r, "POST", post) > sent && rig_seen(r, "GET", get) <= rig_still.read)
+        fail_msg("by what was read before look %zu at the clock", at);
+}
+
 #endif

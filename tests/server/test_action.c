@@ -147,6 +147,28 @@ static void test_action__each_is_asked_for_once_in_defenders_spelling_and_follow
     }
 }
 
+/* What was read before the process stood still is no ground for any of them. */
+static void test_action__a_look_before_a_pause_is_none(void **state)
+{
+    enum { LOOKS = 3 }; /* at the wall clock, until it is said by when the request has to leave */
+
+    (void)state;
+    for (size_t at = 0; at < LOOKS; at++) {
+        struct rig r;
+        struct work w;
+
+        open_with_mail(&r, "scan: {}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", AT "/runAntiVirusScan", 0, 201,
+                 action_doc(&r, "RunAntiVirusScan", "Pending"));
+        (void)rig_push(&r, ALERT, MACHINE);
+        assert_true(rig_claim(&r, WORK_CASE, &w));
+        expand_run(r.g, &w);
+        rig_stand_still(&r, LIST, AT "/runAntiVirusScan", at);
+        rig_close(&r);
+    }
+}
+
 #define PACKAGE GET_ACTION ACTION "/getPackageUri"
 
 /* A package was collected, and this is what Defender says so many times (0: always) when its link is asked for. Returns
@@ -1644,6 +1666,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_action__each_is_asked_for_once_in_defenders_spelling_and_followed),
+        cmocka_unit_test(test_action__a_look_before_a_pause_is_none),
         cmocka_unit_test(test_action__a_link_is_asked_for_twice_a_minute),
         cmocka_unit_test(test_action__a_throttled_link_holds_no_isolation_up),
         cmocka_unit_test(test_action__how_it_ended_badly_is_told),

@@ -536,47 +536,6 @@ static void test_grounds__an_old_look_is_no_ground_after_a_slow_step(void **stat
 
 /* ---- a process that stands still ---------------------------------------------------------------- */
 
-/* After `at` looks at the wall clock since this GET was seen more often than `before`, half an hour passes. */
-static struct {
-    struct rig *r;
-    const char *target;
-    size_t before, at;
-    size_t looks;
-    size_t read; /* how often it had been seen by then, … */
-    size_t sent; /* … and the request for the isolation */
-} still;
-
-static int64_t still_wall(const struct clock *c)
-{
-    size_t read = rig_seen(still.r, "GET", still.target);
-
-    if (read > still.before && still.looks++ == still.at) {
-        still.read = read;
-        still.sent = rig_seen(still.r, "POST", ISOLATE);
-        atomic_fetch_add(&still.r->hands.wall, HOUR_MS / 2);
-    }
-    return hands_wall(c);
-}
-
-/* What is due is done, with half an hour in the midst of it: nothing is asked for by what was read before that. */
-static void stand_still(struct rig *r, const char *target, size_t at)
-{
-    const size_t sent = rig_seen(r, "POST", ISOLATE);
-
-    memset(&still, 0, sizeof still);
-    still.r = r;
-    still.target = target;
-    still.before = rig_seen(r, "GET", target);
-    still.at = at;
-    r->hands.clock.wall_ms = still_wall;
-    (void)rig_work(r);
-    r->hands.clock.wall_ms = hands_wall;
-    assert_true(still.looks > at);
-    assert_int_equal(still.sent, sent);
-    if (rig_seen(r, "POST", ISOLATE) > sent && rig_seen(r, "GET", target) <= still.read)
-        fail_msg("by what was read before look %zu at the clock", at);
-}
-
 /* Wherever it stands still between the reading and the moment from which on the request has to leave soon, by a clock that goes
  * on meanwhile. */
 static void test_grounds__what_was_read_before_a_pause_is_no_ground(void **state)
@@ -592,7 +551,7 @@ static void test_grounds__what_was_read_before_a_pause_is_no_ground(void **state
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);
         rig_takes_isolate(&r, 0);
         (void)rig_push(&r, ALERT, MACHINE);
-        stand_still(&r, GET_ALERT, at);
+        rig_stand_still(&r, GET_ALERT, ISOLATE, at);
         rig_close(&r);
     }
 }
@@ -608,7 +567,7 @@ static void test_grounds__a_look_before_a_pause_is_none_for_what_waited(void **s
 
         (void)throttled(&r, NULL);
         hands_turn(&r.hands, 130 * SECOND_MS);
-        stand_still(&r, LIST, at);
+        rig_stand_still(&r, LIST, ISOLATE, at);
         rig_close(&r);
     }
 }

@@ -1972,6 +1972,26 @@ static void test_ledger__an_empty_name_names_no_machine(void **state)
     rig_close(&r);
 }
 
+/* A look that was taken before the process stood still is none for a release: somebody may have isolated the machine anew since. */
+static void test_ledger__a_look_before_a_pause_is_none_for_a_release(void **state)
+{
+    enum { LOOKS = 2 }; /* at the wall clock, until it is said by when the request has to leave */
+
+    (void)state;
+    for (size_t at = 0; at < LOOKS; at++) {
+        struct rig r;
+
+        rig_open(&r, NULL);
+        (void)isolated(&r);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "11:15"));
+        assert_int_equal(release(&r, NULL, NULL), ERR_OK);
+        rig_stand_still(&r, LIST, UNISOLATE, at);
+        rig_close(&r);
+    }
+}
+
 static void test_ledger__an_order_needs_a_reason_and_a_machine_that_is_isolated(void **state)
 {
     struct desk_order o = {.why = " ", .for_ms = HOUR_MS};
@@ -3273,6 +3293,7 @@ int main(void)
         cmocka_unit_test(test_ledger__somebody_elses_release_is_followed_and_none_is_asked_for),
         cmocka_unit_test(test_ledger__somebody_elses_isolation_is_released_by_name_alone),
         cmocka_unit_test(test_ledger__an_empty_name_names_no_machine),
+        cmocka_unit_test(test_ledger__a_look_before_a_pause_is_none_for_a_release),
         cmocka_unit_test(test_ledger__an_order_needs_a_reason_and_a_machine_that_is_isolated),
         cmocka_unit_test(test_ledger__a_rule_may_end_it_unless_another_high_alert_is_open),
         cmocka_unit_test(test_ledger__what_has_become_high_keeps_a_machine_isolated),

@@ -234,28 +234,38 @@ static int place_of(struct sim *sim, const char *subject)
     return -1;
 }
 
+/* The mail server is down while a machine is isolated: returns the two notices of the case, which wait for it. */
+static struct notice_record *wait_while_down(struct rig *r, struct sim *sim)
+{
+    struct notice_record *list;
+    char mail[200];
+    int64_t id;
+    size_t n = 0;
+
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(r, RULES_ISOLATE_AND_MAIL, mail, "");
+    sim_tell(sim, "/config", DOWN);
+    rig_takes_isolate(r, 1);
+    rig_says(r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    id = rig_push(r, ALERT, MACHINE);
+    work_all(r);
+    pass(r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(store_notice_list(r->store, r->arena, id, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 2);
+    return list;
+}
+
 /* Long enough for the later one not to wait for the first any more; then its next attempt happens to come first. */
 static void test_fallback__after_an_outage_no_old_state_comes_behind_a_new_one(void **state)
 {
     struct sim *sim = sim_start(NULL);
     struct notice_record *list;
-    char mail[200];
     struct rig r;
-    int64_t id, due[2][2];
-    size_t n = 0;
+    int64_t due[2][2];
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_ISOLATE_AND_MAIL, mail, "");
-    sim_tell(sim, "/config", DOWN);
-    rig_takes_isolate(&r, 1);
-    rig_says(&r, "GET", GET_ACTION, 0, 200,
-             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
-    id = rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, HOUR_MS, MINUTE_MS);
-    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
-    assert_int_equal(n, 2);
+    list = wait_while_down(&r, sim);
     assert_non_null(list[1].recipients[0].reply); /* it was tried as well */
     hands_turn(&r.hands, 30 * MINUTE_MS);
     for (size_t i = 0; i < 2; i++) {
@@ -1099,21 +1109,28 @@ static void test_fallback__what_no_webhook_took_goes_to_another_where_nobody_can
     }
 }
 
+/* Who is told is told by the webhook siem, /hook of the peer; what cordon has to say of itself is mailed. */
+static void open_with_hook(struct rig *r, const struct sim *sim)
+{
+    char mail[200], rules[400];
+
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
+                   peer_url(r->peer));
+    use_rules(r, rules, mail, "");
+}
+
 /* Who wants to be left alone for a day each time takes nothing for five days, too. */
 static void test_fallback__a_webhook_that_is_throttled_for_days_is_given_up_in_time(void **state)
 {
     struct sim *sim = sim_start(NULL);
-    char mail[200], rules[400];
     struct rig r;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
+    open_with_hook(&r, sim);
     peer_script(r.peer, &(struct peer_answer){.method = "POST",
                                               .target = "/hook",
                                               .status = 429,
@@ -1485,17 +1502,10 @@ static void test_fallback__one_post_that_is_not_taken_is_no_way_that_fails(void 
     static const char fails[] = "[CORDON] notices do not leave by webhook siem";
     static const char works[] = "[CORDON] notices leave by webhook siem again";
     struct sim *sim = sim_start(NULL);
-    char mail[200], rules[400];
     struct rig r;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
+    open_with_hook(&r, sim);
     push_and_post(&r, "da0_-1", 0, 400);
     pass(&r, 12 * MINUTE_MS, MINUTE_MS);
     assert_int_equal(taken(sim, fails), 1);
@@ -1794,23 +1804,11 @@ static void test_fallback__who_waits_for_an_answer_holds_up_nobody(void **state)
     struct sim *sim = sim_start(NULL);
     struct notice_record *list;
     struct work first, later;
-    char mail[200];
     struct rig r;
-    int64_t id, due[2];
-    size_t n = 0;
+    int64_t due[2];
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_ISOLATE_AND_MAIL, mail, "");
-    sim_tell(sim, "/config", DOWN);
-    rig_takes_isolate(&r, 1);
-    rig_says(&r, "GET", GET_ACTION, 0, 200,
-             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
-    id = rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, HOUR_MS, MINUTE_MS);
-    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
-    assert_int_equal(n, 2);
+    list = wait_while_down(&r, sim);
     hands_turn(&r.hands, 30 * MINUTE_MS);
     for (size_t i = 0; i < 2; i++) {
         due[0] = list[i].id;

@@ -55,6 +55,17 @@ static enum err_code say(struct rig *r, const char *person, bool yes, const char
     return question_answer(r->g, &a, ret, e);
 }
 
+/* One person says yes to the newest question, and what follows from that is done. */
+static void yes(struct rig *r)
+{
+    enum question_state now;
+    struct err e = {0};
+
+    if (say(r, "a@x.example", true, NULL, &now, &e))
+        fail_msg("%s", e.text);
+    (void)rig_work(r);
+}
+
 static void test_question__nothing_is_done_before_a_yes(void **state)
 {
     enum question_state now;
@@ -527,8 +538,6 @@ static void test_question__who_is_asked_by_name_may_answer(void **state)
 static void test_question__what_happens_meanwhile_leaves_the_question(void **state)
 {
     struct question_record *list;
-    enum question_state now;
-    struct err e = {0};
     struct rig r;
     size_t n = 0;
     int64_t id;
@@ -555,8 +564,7 @@ static void test_question__what_happens_meanwhile_leaves_the_question(void **sta
     assert_int_equal(n, 1);
     assert_int_equal(list[0].state, QUESTION_OPEN);
     assert_string_equal(rig_told(&r, id), "question isolated");
-    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    (void)rig_work(&r);
+    yes(&r);
     assert_int_equal(rig_seen(&r, "POST", SCAN), 1);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     rig_close(&r);
@@ -851,8 +859,6 @@ static void test_question__an_heir_that_was_let_past_waits_for_a_replica_that_wa
 /* Approved, and changed before the request leaves. */
 static void test_question__a_machine_that_changed_makes_the_yes_void(void **state)
 {
-    enum question_state now;
-    struct err e = {0};
     struct rig r;
     int64_t id;
 
@@ -867,8 +873,7 @@ static void test_question__a_machine_that_changed_makes_the_yes_void(void **stat
              "{\"id\":\"" MACHINE "\",\"machineTags\":[\"tier-0\"]}");
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
     rig_takes_isolate(&r, 0);
-    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    (void)rig_work(&r);
+    yes(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: the approval is void"));
     rig_close(&r);
@@ -885,8 +890,6 @@ static void test_question__a_yes_is_for_the_machine_that_was_asked_about(void **
 
     (void)state;
     for (size_t i = 0; i < sizeof alerts / sizeof *alerts; i++) {
-        enum question_state now;
-        struct err e = {0};
         struct step_record *steps;
         size_t n = 0;
         struct rig r;
@@ -901,8 +904,7 @@ static void test_question__a_yes_is_for_the_machine_that_was_asked_about(void **
         rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
         rig_says(&r, "GET", "/api/machines/", 0, 200, "{\"id\":\"" OTHER_MACHINE "\"}");
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-        assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-        (void)rig_work(&r);
+        yes(&r);
         rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
         print_message("  row %zu\n", i);
         assert_int_equal(rig_seen(&r, "POST", "/api/"), 0);
@@ -929,8 +931,6 @@ static void test_question__a_yes_is_to_one_type_of_isolation(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        enum question_state now;
-        struct err e = {0};
         struct rig r;
 
         scene(&r, NULL);
@@ -940,8 +940,7 @@ static void test_question__a_yes_is_to_one_type_of_isolation(void **state)
                                                   rows[i].type)));
         (void)rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
-        assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-        (void)rig_work(&r);
+        yes(&r);
         print_message("  %s\n", rows[i].type);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
         assert_non_null(strstr(peer_request_for(r.peer, ISOLATE)->body, rows[i].sent));
@@ -952,8 +951,6 @@ static void test_question__a_yes_is_to_one_type_of_isolation(void **state)
 /* safety.ask: what would be withheld is put to a person, and what he says yes to is done. */
 static void test_question__protection_is_put_to_a_person_where_safety_says_so(void **state)
 {
-    enum question_state now;
-    struct err e = {0};
     struct rig r;
     int64_t id;
 
@@ -965,8 +962,7 @@ static void test_question__protection_is_put_to_a_person_where_safety_says_so(vo
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_non_null(strstr(newest(&r).what, "protected: machine.name"));
     assert_string_equal(rig_told(&r, id), "question");
-    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    (void)rig_work(&r);
+    yes(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     rig_close(&r);
 }
@@ -1030,7 +1026,6 @@ static void test_question__who_waits_for_the_end_of_a_case_hears_that_it_was_let
 
 static void test_question__a_pause_stands_above_a_yes(void **state)
 {
-    enum question_state now;
     struct step_record *steps;
     size_t n = 0;
     struct err e = {0};
@@ -1042,8 +1037,7 @@ static void test_question__a_pause_stands_above_a_yes(void **state)
     id = rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
     assert_int_equal(desk_pause(r.g, &(struct desk_order){.who = "maria"}, &e), ERR_OK);
-    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    (void)rig_work(&r);
+    yes(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: paused by maria]"));
     assert_int_equal(store_case_steps(r.store, r.arena, id, &steps, &n, NULL), ERR_OK);
@@ -1500,8 +1494,6 @@ static void test_question__an_heir_is_within_the_limit_of_its_rule(void **state)
 /* One yes for all of them; and a yes to the canary is none to the limits. */
 static void test_question__a_yes_lifts_what_it_was_given_to(void **state)
 {
-    enum question_state now;
-    struct err e = {0};
     struct rig r;
 
     (void)state;
@@ -1509,12 +1501,10 @@ static void test_question__a_yes_lifts_what_it_was_given_to(void **state)
     (void)push_many(&r, 0, 4);
     assert_int_equal(posts(&r), 0);
     assert_int_equal(newest(&r).kind, QUESTION_CANARY);
-    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    (void)rig_work(&r);
+    yes(&r);
     assert_int_equal(posts(&r), 2);
     assert_int_equal(newest(&r).kind, QUESTION_LIMIT);
-    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    (void)rig_work(&r);
+    yes(&r);
     assert_int_equal(posts(&r), 4);
     rig_close(&r);
 }
@@ -1579,8 +1569,7 @@ static void test_question__a_yes_to_many_is_to_a_policy(void **state)
     assert_int_equal(posts(&r), 2);
     assert_int_equal(newest(&r).state, QUESTION_OPEN);
     assert_string_equal(newest(&r).what, "the limit of 2 isolations in 120 minutes is reached");
-    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    (void)rig_work(&r);
+    yes(&r);
     assert_int_equal(posts(&r), 4);
     rig_close(&r);
 }
@@ -1594,8 +1583,6 @@ static void test_question__what_another_policy_holds_back_is_another_question(vo
 
     (void)state;
     for (size_t i = 0; i < sizeof safety / sizeof *safety; i++) {
-        enum question_state now;
-        struct err e = {0};
         struct rig r;
         int64_t before;
 
@@ -1609,8 +1596,7 @@ static void test_question__what_another_policy_holds_back_is_another_question(vo
         (void)push_many(&r, 2, 4);
         assert_int_equal(posts(&r), 1);
         assert_int_not_equal(newest(&r).id, before);
-        assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-        (void)rig_work(&r);
+        yes(&r);
         assert_int_equal(posts(&r), 3);
         rig_close(&r);
     }
@@ -1632,12 +1618,10 @@ static void test_question__a_yes_to_a_canary_revives_no_older_one(void **state)
                                 "safety: {limits: [{isolations: 2, per: 2h}], canary: 1}\n"));
     (void)rig_work(&r);
     assert_int_equal(newest(&r).kind, QUESTION_CANARY);
-    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    (void)rig_work(&r);
+    yes(&r);
     assert_int_equal(posts(&r), 2);
     assert_int_equal(newest(&r).kind, QUESTION_LIMIT);
-    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    (void)rig_work(&r);
+    yes(&r);
     assert_int_equal(posts(&r), 4);
     rig_close(&r);
 }
@@ -2426,8 +2410,6 @@ static void test_question__many_that_were_let_go_ask_nothing(void **state)
 /* A machine that fires again is seen again, and a yes is one to all that the storm holds back. */
 static void test_question__a_storm_goes_on_while_its_machines_fire(void **state)
 {
-    enum question_state now;
-    struct err e = {0};
     struct rig r;
 
     (void)state;
@@ -2448,8 +2430,7 @@ static void test_question__a_storm_goes_on_while_its_machines_fire(void **state)
     (void)push_many(&r, 4, 5);
     assert_int_equal(posts(&r), 3);
     assert_int_equal(newest(&r).kind, QUESTION_STORM);
-    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    (void)rig_work(&r);
+    yes(&r);
     assert_int_equal(posts(&r), 5);
     rig_close(&r);
 }
@@ -2861,8 +2842,7 @@ static void test_question__a_canary_is_over_after_its_first(void **state)
                         "the first 3 isolations of a changed policy are asked for");
     for (int i = 1; i <= 3; i++) {
         assert_int_equal(posts(&r), i - 1);
-        assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-        (void)rig_work(&r);
+        yes(&r);
         assert_int_equal(posts(&r), i);
         (void)push_many(&r, i, i + 1);
     }
@@ -2877,8 +2857,7 @@ static void test_question__a_canary_is_over_after_its_first(void **state)
     assert_int_equal(store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 9, &list, &n, NULL),
                      ERR_OK);
     assert_int_equal(n, 2);
-    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    (void)rig_work(&r);
+    yes(&r);
     assert_int_equal(posts(&r), 5);
     rig_close(&r);
 }

@@ -29,7 +29,7 @@
 #include "kit/smtp_peer.h"
 #include "smtp.h"
 
-#define MESSAGE                                                                                    \
+#define MESSAGE_BEGINS                                                                             \
     "From: cordon@contoso.example\r\n"                                                             \
     "To: a@contoso.example\r\n"                                                                    \
     "Subject: hello\r\n"                                                                           \
@@ -39,23 +39,16 @@
     "MIME-Version: 1.0\r\n"                                                                        \
     "Content-Type: text/plain\r\n"                                                                 \
     "\r\n"                                                                                         \
-    "a line\r\n"                                                                                   \
+    "a line\r\n"
+#define MESSAGE                                                                                    \
+    MESSAGE_BEGINS                                                                                 \
     ".\r\n"                                                                                        \
     "..\r\n"                                                                                       \
     ".dot first\r\n"                                                                               \
     "the end\r\n"
 /* On the wire each line that starts with a dot has one more (RFC 5321 section 4.5.2). */
 #define MESSAGE_ON_WIRE                                                                            \
-    "From: cordon@contoso.example\r\n"                                                             \
-    "To: a@contoso.example\r\n"                                                                    \
-    "Subject: hello\r\n"                                                                           \
-    "Date: Tue, 01 Jul 2025 12:00:00 +0000\r\n"                                                    \
-    "Message-ID: <1@contoso.example>\r\n"                                                          \
-    "X-Cordon-Case: 1\r\n"                                                                         \
-    "MIME-Version: 1.0\r\n"                                                                        \
-    "Content-Type: text/plain\r\n"                                                                 \
-    "\r\n"                                                                                         \
-    "a line\r\n"                                                                                   \
+    MESSAGE_BEGINS                                                                                 \
     "..\r\n"                                                                                       \
     "...\r\n"                                                                                      \
     "..dot first\r\n"                                                                              \

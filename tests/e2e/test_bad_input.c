@@ -569,7 +569,7 @@ static void test_bad_input__signatures(void **state)
 static void test_bad_input__tokens_of_entra(void **state)
 {
     static const struct {
-        const char *label, *spec; /* members of POST /sim/mint; NULL: the header is spec_text */
+        const char *label, *spec; /* members of POST /sim/mint; NULL: the header is text */
         int status;
         const char *text;
     } rows[] = {

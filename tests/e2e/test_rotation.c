@@ -113,7 +113,7 @@ static void put_certificate(struct house *h, unsigned generation, const struct c
 struct roll {
     struct house *h;
     SSL_CTX *tls;
-    pthread_mutex_t lock; /* secret, other_secret, token, why */
+    pthread_mutex_t lock; /* secret, other, token, why */
     char secret[64];      /* what senders sign with now */
     char other[64];       /* and what those that are careful sign with besides */
     char *token;

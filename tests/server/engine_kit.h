@@ -398,21 +398,28 @@ static inline const char *rig_subject(struct rig *r, int64_t case_id)
     return n ? list[n - 1].subject : "";
 }
 
-/* What the last notice says, as text. */
-static inline const char *rig_words(struct rig *r, int64_t case_id)
+/* The text of a message, as people read it. */
+static inline const char *rig_text(struct rig *r, const char *message)
 {
     struct buf text = BUF_INIT(1 << 20);
+    const char *words;
+
+    assert_int_equal(mime_part(message, "text/plain", &text, NULL), ERR_OK);
+    words = arena_str(r->arena, buf_text(&text));
+    buf_clear(&text);
+    return words;
+}
+
+/* What the last notice says. */
+static inline const char *rig_words(struct rig *r, int64_t case_id)
+{
     struct notice_record *list, whole;
     size_t n = 0;
-    const char *words;
 
     assert_int_equal(store_notice_list(r->store, r->arena, case_id, &list, &n, NULL), ERR_OK);
     assert_true(n > 0);
     assert_int_equal(store_notice_load(r->store, r->arena, list[n - 1].id, &whole, NULL), ERR_OK);
-    assert_int_equal(mime_part(whole.message, "text/plain", &text, NULL), ERR_OK);
-    words = arena_str(r->arena, buf_text(&text));
-    buf_clear(&text);
-    return words;
+    return rig_text(r, whole.message);
 }
 
 /* ---- a record that fails once ---------------------------------------------------------------------- */

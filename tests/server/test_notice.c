@@ -221,7 +221,8 @@ static void test_notice__the_link_is_to_the_portal_of_the_cloud(void **state)
     n = tell(&r, rig_push(&r, "da1_-1", NULL), NOTICE_ALERT, "Stolen", 0, NULL);
     assert_non_null(
         strstr(part(&r, &n, "text/plain"), "https://security.microsoft.us/alerts/da1_-1?tid="));
-    assert_null(strstr(n.message, "security.microsoft.com"));
+    assert_null(strstr(part(&r, &n, "text/plain"), "security.microsoft.com"));
+    assert_null(strstr(part(&r, &n, "text/html"), "security.microsoft.com"));
     tear_down(&r);
 }
 

@@ -16,18 +16,6 @@ static bool subject_has(struct rig *r, int64_t id, const char *text)
     return strstr(rig_subject(r, id), text) != NULL;
 }
 
-/* The stored message of the last notice, as sent. */
-static const char *last_message(struct rig *r, int64_t case_id)
-{
-    struct notice_record *list, n;
-    size_t count = 0;
-
-    assert_int_equal(store_notice_list(r->store, r->arena, case_id, &list, &count, NULL), ERR_OK);
-    assert_true(count > 0);
-    assert_int_equal(store_notice_load(r->store, r->arena, list[count - 1].id, &n, NULL), ERR_OK);
-    return n.message;
-}
-
 static void test_pause__withholds_what_rules_want_and_a_retry_does_it_later(void **state)
 {
     struct rig r;
@@ -46,8 +34,8 @@ static void test_pause__withholds_what_rules_want_and_a_retry_does_it_later(void
     assert_int_equal(rig_isolation(&r).id, 0);
     assert_int_equal(rig_case(&r, id).state, CASE_DONE);
     assert_true(subject_has(&r, id, "[NOT ISOLATED: paused by maria: a drill]"));
-    assert_non_null(strstr(last_message(&r, id), "cordon is paused by maria: a drill"));
-    assert_non_null(strstr(last_message(&r, id), "cordon cases retry"));
+    assert_non_null(strstr(rig_words(&r, id), "cordon is paused by maria: a drill"));
+    assert_non_null(strstr(rig_words(&r, id), "cordon cases retry"));
 
     assert_int_equal(desk_resume(r.g, &drill, &e), ERR_OK);
     (void)rig_work(&r);
@@ -56,7 +44,7 @@ static void test_pause__withholds_what_rules_want_and_a_retry_does_it_later(void
     (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     assert_true(subject_has(&r, id, "[REQUESTED]"));
-    assert_null(strstr(last_message(&r, id), "cordon is paused"));
+    assert_null(strstr(rig_words(&r, id), "cordon is paused"));
     rig_close(&r);
 }
 
@@ -111,7 +99,7 @@ static void test_pause__lets_what_was_asked_for_come_to_its_end(void **state)
     rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
     assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
     assert_true(subject_has(&r, id, "[ISOLATED]"));
-    assert_non_null(strstr(last_message(&r, id), "cordon is paused by maria: a drill"));
+    assert_non_null(strstr(rig_words(&r, id), "cordon is paused by maria: a drill"));
     rig_close(&r);
 }
 
@@ -138,7 +126,6 @@ static void test_pause__survives_a_restart(void **state)
 
 static void test_pause__a_file_pauses_as_long_as_it_is_there(void **state)
 {
-    AUTO(buf_clear) struct buf part = BUF_INIT(1 << 20);
     struct rig r;
     struct err e = {0};
     const char *file, *rules;
@@ -159,9 +146,8 @@ static void test_pause__a_file_pauses_as_long_as_it_is_there(void **state)
     assert_true(
         subject_has(&r, id, arena_fmt(r.arena, "[NOT ISOLATED: paused: %s is there]", file)));
     /* and `cordon resume`, which would change nothing, is not what its mail speaks of */
-    assert_int_equal(mime_part(last_message(&r, id), "text/plain", &part, NULL), ERR_OK);
-    assert_non_null(strstr(buf_text(&part), "until this file is removed"));
-    assert_null(strstr(buf_text(&part), "until `cordon resume`"));
+    assert_non_null(strstr(rig_words(&r, id), "until this file is removed"));
+    assert_null(strstr(rig_words(&r, id), "until `cordon resume`"));
     /* the order of a person does not lift it, and says so */
     assert_int_equal(desk_resume(r.g, &drill, &e), ERR_CONFLICT);
     assert_non_null(strstr(e.text, "remove this file"));
@@ -176,7 +162,6 @@ static void test_pause__a_file_pauses_as_long_as_it_is_there(void **state)
 /* Both switches are thrown: the command alone would not end it, and the mail says so. */
 static void test_pause__a_mail_names_the_file_beside_the_order(void **state)
 {
-    AUTO(buf_clear) struct buf part = BUF_INIT(1 << 20);
     struct err e = {0};
     struct rig r;
     int64_t id;
@@ -193,9 +178,8 @@ static void test_pause__a_mail_names_the_file_beside_the_order(void **state)
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
     id = rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
-    assert_int_equal(mime_part(last_message(&r, id), "text/plain", &part, NULL), ERR_OK);
-    assert_non_null(strstr(buf_text(&part), "until `cordon resume`, and until the file of "
-                                            "safety.pause_file is removed, too; releases"));
+    assert_non_null(strstr(rig_words(&r, id), "until `cordon resume`, and until the file of "
+                                              "safety.pause_file is removed, too; releases"));
     rig_close(&r);
 }
 
@@ -233,9 +217,9 @@ static void test_pause__a_resume_that_a_file_outlasts_is_no_good_news(void **sta
     assert_string_equal(last.n.kind, "resumed");
     assert_string_equal(last.n.subject,
                         "[CORDON] still paused: resumed by maria: a drill, but a file pauses");
-    assert_null(strstr(last.n.message, "cordon goes on"));
-    assert_null(strstr(last.n.message, "asked for again"));
-    assert_non_null(strstr(last.n.message, "safety.pause_file"));
+    assert_null(strstr(rig_text(&r, last.n.message), "cordon goes on"));
+    assert_null(strstr(rig_text(&r, last.n.message), "asked for again"));
+    assert_non_null(strstr(rig_text(&r, last.n.message), "safety.pause_file"));
     rig_close(&r);
 }
 
@@ -253,8 +237,8 @@ static void test_pause__a_resume_in_shadow_mode_promises_no_isolations(void **st
     assert_int_equal(desk_resume(r.g, &drill, &e), ERR_OK);
     assert_int_equal(db_read(r.store->db, last_fn, &last, NULL), ERR_OK);
     assert_string_equal(last.n.subject, "[CORDON] resumed by maria: a drill");
-    assert_null(strstr(last.n.message, "asked for again"));
-    assert_non_null(strstr(last.n.message, "shadow mode is on"));
+    assert_null(strstr(rig_text(&r, last.n.message), "asked for again"));
+    assert_non_null(strstr(rig_text(&r, last.n.message), "shadow mode is on"));
     rig_close(&r);
 }
 

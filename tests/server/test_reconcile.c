@@ -821,24 +821,6 @@ static void test_reconcile__an_older_or_unfinished_release_ends_nothing(void **s
     }
 }
 
-/* The text of a case's last notice, without its line breaks. */
-static const char *last_message(struct rig *r, int64_t case_id)
-{
-    struct notice_record *list, whole;
-    size_t n = 0;
-    char *text;
-
-    assert_int_equal(store_notice_list(r->store, r->arena, case_id, &list, &n, NULL), ERR_OK);
-    assert_true(n > 0);
-    assert_int_equal(store_notice_load(r->store, r->arena, list[n - 1].id, &whole, NULL), ERR_OK);
-    text = arena_str(r->arena, whole.message);
-    for (char *p = strstr(text, "=\r\n"); p; p = strstr(p, "=\r\n"))
-        memmove(p, p + 3, strlen(p + 3) + 1);
-    for (char *p = text; *p; p++)
-        *p = *p == '\r' || *p == '\n' ? ' ' : *p;
-    return text;
-}
-
 /* Kinds of what the helpdesk was told of a case. */
 static const char *told_by_desk(struct rig *r, int64_t case_id)
 {
@@ -873,11 +855,11 @@ static void test_reconcile__isolated_anew_by_somebody_else_is_another_episode(vo
     assert_true(rig_isolation(&r).adopted);
     assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
     assert_string_equal(rig_told(&r, id), "requested isolated released");
-    assert_non_null(strstr(last_message(&r, id), "isolated there again since by somebody"));
-    assert_non_null(strstr(last_message(&r, id), "The machine is isolated all the same"));
-    assert_null(strstr(last_message(&r, id), "reaches the network again"));
+    assert_non_null(strstr(rig_words(&r, id), "isolated there again since by somebody"));
+    assert_non_null(strstr(rig_words(&r, id), "The machine is isolated all the same"));
+    assert_null(strstr(rig_words(&r, id), "reaches the network again"));
     assert_non_null(strstr(rig_subject(&r, id), "[RELEASED] Isolated again: "));
-    assert_null(strstr(last_message(&r, id), "Defender confirmed it"));
+    assert_null(strstr(rig_words(&r, id), "Defender confirmed it"));
     rig_close(&r);
 }
 

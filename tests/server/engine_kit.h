@@ -149,6 +149,33 @@ static inline struct runtime *rig_runtime(struct rig *r, const char *rules)
     return rig_runtime_by(r, &r->hands.clock, rules);
 }
 
+/* The configuration that was written last, with one line more in its source. */
+static inline struct runtime *rig_source_with(struct rig *r, const char *line)
+{
+    struct arena *a = arena_new(0);
+    struct yaml_faults faults;
+    struct config *config = NULL;
+    struct runtime *rt = NULL;
+    struct err e = {0};
+    char text[4000] = "", more[5000], *at;
+    FILE *f = fopen(r->config_file, "r");
+
+    assert_non_null(f);
+    assert_true(fread(text, 1, sizeof text - 1, f) > 0);
+    (void)fclose(f);
+    at = strstr(text, "    verify:\n");
+    assert_non_null(at);
+    (void)snprintf(more, sizeof more, "%.*s    %s\n%s", (int)(at - text), text, line, at);
+    rig_write(r, "cordon.yaml", more);
+    yaml_faults_init(&faults, a);
+    if (config_load(r->config_file, NULL, a, &config, &faults, &e))
+        fail_msg("%s: %s", e.text, faults.count ? faults.first->text : "");
+    assert_int_equal(runtime_new(config, r->rest, &r->hands.clock, &rt, &e), ERR_OK);
+    rig_write(r, "cordon.yaml", text);
+    arena_free(a);
+    return rt;
+}
+
 /* store_url: NULL for a SQLite of its own. */
 static inline void rig_open_on(struct rig *r, const char *rules, const char *store_url)
 {

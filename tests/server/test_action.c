@@ -795,6 +795,46 @@ static void test_action__old_facts_are_no_grounds(void **state)
     rig_close(&r);
 }
 
+/* A step that Defender did not take at first keeps to what holds when it is tried again. */
+static void test_action__what_is_tried_again_keeps_to_what_holds_by_then(void **state)
+{
+    static const struct {
+        const char *label, *source;
+        int64_t set_back_ms;
+        size_t posts;
+    } rows[] = {
+        {"as before", NULL, 0, 2},
+        {"its source may only notify by now", "may: [notify]", 0, 1},
+        {"its source is in shadow mode by now", "mode: shadow", 0, 1},
+        {"the facts are of a time that is still to come", NULL, 20 * MINUTE_MS, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        open_with(&r, "tag: {add: seen}, email: {}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", AT "/tags", 1, 503, "");
+        rig_says(&r, "POST", AT "/tags", 0, 200, MACHINE_DOC);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", AT "/tags"), 1);
+        if (rows[i].source)
+            engine_use(r.g, rig_source_with(&r, rows[i].source));
+        atomic_fetch_sub(&r.hands.wall, rows[i].set_back_ms);
+        if (rows[i].set_back_ms)
+            assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+        (void)rig_work(&r);
+        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", AT "/tags"), rows[i].posts);
+        assert_int_equal(step_of(&r, id, 0).state, rows[i].posts == 2 ? STEP_DONE : STEP_FAILED);
+        rig_close(&r);
+    }
+}
+
 static void test_action__shadow_and_protection_withhold_each(void **state)
 {
     static const char *const steps[] = {"scan: {}",
@@ -1703,6 +1743,7 @@ int main(void)
         cmocka_unit_test(test_action__one_without_an_end_is_told),
         cmocka_unit_test(test_action__after_a_long_pause_one_failed_look_gives_nothing_up),
         cmocka_unit_test(test_action__links_to_packages_are_two_a_minute),
+        cmocka_unit_test(test_action__what_is_tried_again_keeps_to_what_holds_by_then),
         cmocka_unit_test(test_action__shadow_and_protection_withhold_each),
         cmocka_unit_test(test_action__a_tag_is_given_and_taken_and_never_twice),
         cmocka_unit_test(test_action__an_alert_is_written_on_once),

@@ -257,33 +257,6 @@ static void test_grounds__an_alert_that_names_another_machine_isolates_not_this_
                 "\"machineId\":\"" OTHER_MACHINE "\"}");
 }
 
-/* The configuration in force, with one line more in its source. */
-static struct runtime *source_with(struct rig *r, const char *line)
-{
-    struct arena *a = arena_new(0);
-    struct yaml_faults faults;
-    struct config *config = NULL;
-    struct runtime *rt = NULL;
-    struct err e = {0};
-    char text[4000] = "", more[5000], *at;
-    FILE *f = fopen(r->config_file, "r");
-
-    assert_non_null(f);
-    assert_true(fread(text, 1, sizeof text - 1, f) > 0);
-    (void)fclose(f);
-    at = strstr(text, "    verify:\n");
-    assert_non_null(at);
-    (void)snprintf(more, sizeof more, "%.*s    %s\n%s", (int)(at - text), text, line, at);
-    rig_write(r, "cordon.yaml", more);
-    yaml_faults_init(&faults, a);
-    if (config_load(r->config_file, NULL, a, &config, &faults, &e))
-        fail_msg("%s: %s", e.text, faults.count ? faults.first->text : "");
-    assert_int_equal(runtime_new(config, r->rest, &r->hands.clock, &rt, &e), ERR_OK);
-    rig_write(r, "cordon.yaml", text);
-    arena_free(a);
-    return rt;
-}
-
 /* A source loses `may: isolate` (contract.md section 4), or goes into shadow mode, while its isolation waits. */
 static void test_grounds__a_source_that_may_not_isolate_any_more_does_not(void **state)
 {
@@ -295,7 +268,7 @@ static void test_grounds__a_source_that_may_not_isolate_any_more_does_not(void *
         int64_t id;
 
         (void)throttled(&r, NULL);
-        engine_use(r.g, source_with(&r, lines[i]));
+        engine_use(r.g, rig_source_with(&r, lines[i]));
         rig_pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
         peer_forget(r.peer); /* and nothing that it pushes from now on is isolated */
@@ -403,7 +376,7 @@ static void test_grounds__a_stored_verdict_is_good_for_ten_minutes_and_its_own_t
     runtime_unref(
         rig_runtime(&r, RULES_ISOLATE_AND_MAIL)); /* which the next two are written from */
     for (int way = MAY; way < WAYS; way++)
-        in_force[way] = source_with(&r, ways[way]);
+        in_force[way] = rig_source_with(&r, ways[way]);
     for (int way = 0; way < WAYS; way++) {
         struct runtime *rt = in_force[way];
 

@@ -1036,6 +1036,35 @@ static void test_store__waking_makes_earlier_but_never_later_and_takes_no_lease(
     assert_false(claim_one(f, &w)); /* leased: whoever holds it goes on */
 }
 
+static enum err_code turn_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct waking *k = arg;
+
+    return work_turn(tx, k->id, WORK_LEDGER, WORK_NORMAL, k->due, k->due, e);
+}
+
+/* A person's order, say, to release a machine that a worker is just looking at: whose turn it is then is another matter, and
+ * what the worker had to write about it is void. */
+static void test_store__a_row_that_turns_to_something_else_is_in_nobodys_hand(void **state)
+{
+    struct shelf *f = *state;
+    static const size_t room[WORK_KINDS] = {[WORK_LEDGER] = 1};
+    int64_t next;
+
+    for (int how = DONE; how <= KEEP; how++) {
+        struct work before, after;
+        struct ending d = {.w = &before, .case_id = 1, .now = now_of(f), .how = (int)how};
+
+        put(f, 1 + how, WORK_ISOLATION, WORK_NORMAL, now_of(f));
+        assert_true(claim_one(f, &before));
+        write_ok(f, turn_fn, &(struct waking){before.id, now_of(f)});
+        assert_int_equal(db_write(f->s->db, ending_fn, &d, NULL), ERR_STALE);
+        assert_int_equal(claim_some(f, room, 1, &after, &next), 1);
+        assert_int_equal(after.id, before.id);
+        assert_int_equal(after.attempts, 1);
+    }
+}
+
 /* ---- after a crash ------------------------------------------------------------------------------------------ */
 
 struct isolating {
@@ -2884,6 +2913,7 @@ static void test_store__a_list_is_left_and_taken_up_again(void **state)
     X(a_write_renews_the_lease)                                                                    \
     X(what_is_due_far_away_is_hurried_when_the_clock_was_set_back)                                 \
     X(waking_makes_earlier_but_never_later_and_takes_no_lease)                                     \
+    X(a_row_that_turns_to_something_else_is_in_nobodys_hand)                                       \
     X(a_case_moves_as_drawn_and_no_other_way)                                                      \
     X(a_record_that_is_out_of_date_moves_nothing)                                                  \
     X(words_of_states_are_those_of_the_contract)                                                   \

@@ -112,6 +112,18 @@ const char *helpdesk_nobody(const struct runtime *rt, size_t n_to)
     return n_to ? NULL : "no helpdesk to write to: the step names none, and mail.desk is not set";
 }
 
+/* already, again: the machine is isolated all the same. */
+static const struct news *news_of(const struct notice *n, bool already, bool again)
+{
+    const bool unknown =
+        n->kind == NOTICE_NOT_ISOLATED && n->isolation && isolation_is_unknown(n->isolation);
+
+    return already   ? &isolated_already
+           : again   ? &isolated_again
+           : unknown ? &isolation_unknown
+                     : &news[n->kind];
+}
+
 enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                            struct arena *arena, const struct notice *n, const char *const *to,
                            size_t n_to, int64_t first, int64_t last, int64_t now, struct err *e)
@@ -119,12 +131,7 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
     const struct config_mail *mail = &rt->config->mail;
     const bool again = n->kind == NOTICE_RELEASED && n->anew;
     const bool already = notice_is_isolated_beside(n);
-    const bool unknown =
-        n->kind == NOTICE_NOT_ISOLATED && n->isolation && isolation_is_unknown(n->isolation);
-    const struct news *told = already   ? &isolated_already
-                              : again   ? &isolated_again
-                              : unknown ? &isolation_unknown
-                                        : &news[n->kind];
+    const struct news *told = news_of(n, already, again);
     struct notice_record r = {.id = id_new_after(g->clock, last),
                               .case_id = n->c->id,
                               .after = last,

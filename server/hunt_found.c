@@ -266,6 +266,17 @@ static enum err_code alert_of(struct hunting *x, size_t row, struct alert_ref *r
     return ERR_OK;
 }
 
+/* alert_of, unless there is to be no other one now. */
+static enum err_code next_alert(struct hunting *x, size_t row, struct alert_ref *ret,
+                                enum row_alert *ret_is, struct err *e)
+{
+    enum err_code code = hunt_found_has_room(x, e);
+
+    if (!code)
+        code = hunt_found_goes_on(x, e);
+    return code ? code : alert_of(x, row, ret, ret_is, e);
+}
+
 static enum err_code make_cases(struct hunting *x, struct err *e)
 {
     struct alert_ref alerts[INTAKE_BATCH_MAX];
@@ -278,11 +289,7 @@ static enum err_code make_cases(struct hunting *x, struct err *e)
 
         if (!is_new(x, i))
             continue;
-        failed = hunt_found_has_room(x, &why);
-        if (!failed)
-            failed = hunt_found_goes_on(x, &why);
-        if (!failed)
-            failed = alert_of(x, i, &alerts[n], &is, &why);
+        failed = next_alert(x, i, &alerts[n], &is, &why);
         if (is == ROW_REFUSED) { /* at once: to ask again costs a call that others need */
             struct batch b = {.rows = &i, .n_rows = 1, .untold = true};
 

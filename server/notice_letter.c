@@ -382,6 +382,17 @@ static const char *what_is_asked(const struct notice_question *q, struct arena *
         clock_format(q->expires, when), id, id);
 }
 
+static const char *after_release(const struct notice *n)
+{
+    if (is_again_by_cordon(n))
+        return "The machine is isolated all the same: cordon has isolated it again since, of which there are "
+               "messages of its own.";
+    if (n->anew)
+        return "The machine is isolated all the same: somebody has asked for it again since, and "
+               "cordon leaves that as it is.";
+    return "The machine reaches the network again. The next alert on it may isolate it again.";
+}
+
 static const char *what_now(const struct notice *n, struct arena *arena)
 {
     char case_id[ID_TEXT_SIZE];
@@ -424,13 +435,7 @@ static const char *what_now(const struct notice *n, struct arena *arena)
             "much time has passed again.",
             n->c->machine_id);
     case NOTICE_RELEASED:
-        if (is_again_by_cordon(n))
-            return "The machine is isolated all the same: cordon has isolated it again since, of which there are "
-                   "messages of its own.";
-        if (n->anew)
-            return "The machine is isolated all the same: somebody has asked for it again since, and "
-                   "cordon leaves that as it is.";
-        return "The machine reaches the network again. The next alert on it may isolate it again.";
+        return after_release(n);
     case NOTICE_NOT_RELEASED:
         return "As far as cordon knows the machine is isolated as before.";
     case NOTICE_ACTION_DONE:

@@ -37,14 +37,7 @@ enum finding episode_find(const struct defender_reads *look, const struct defend
         }
     }
     *ret = deed_in_force(look->actions, look->n_actions);
-    return episode_is_in_force(look) ? FOUND_ISOLATE : FOUND_NONE;
-}
-
-bool episode_is_in_force(const struct defender_reads *look)
-{
-    const struct defender_action *a = deed_in_force(look->actions, look->n_actions);
-
-    return a && a->type == DEFENDER_ISOLATE;
+    return *ret && (*ret)->type == DEFENDER_ISOLATE ? FOUND_ISOLATE : FOUND_NONE;
 }
 
 /* A list may lag behind what Defender has said of an action by its id. */

@@ -64,8 +64,6 @@ bool episode_look_is_young(int64_t read_ms, int64_t now);
 /** What the newest actions say; *ret: the one that does, NULL for none. An open action decides before any that ended; a
  *  status nobody knows counts as open: in doubt nothing is posted. */
 enum finding episode_find(const struct defender_reads *look, const struct defender_action **ret);
-/** Does what took effect last say that the machine is isolated? */
-bool episode_is_in_force(const struct defender_reads *look);
 /** Does the look know more than the row? Not if it was taken before the row was written; and if it does not list the
  *  row's own action, or still calls it open, only when it is too late for a lag. */
 bool episode_is_newer(const struct defender_reads *look, const struct isolation_record *r);

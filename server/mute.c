@@ -122,8 +122,9 @@ const char *mute_words(const struct mute_record *m, struct arena *a)
     return until ? arena_fmt(a, "silenced by %s until %s: %s", m->author, until, m->why) : NULL;
 }
 
-const char *mute_line(struct arena *a, const struct facts *f, const char *rule,
-                      const char *alert_id)
+/* "Medium: Suspicious login on ws-114, rule tell, alert da1"; lives in a, with a stranger's words in it. */
+static const char *line_of(struct arena *a, const struct facts *f, const char *rule,
+                           const char *alert_id)
 {
     const char *title = json_get_string(f->alert, "title");
     const char *severity = json_get_string(f->alert, "severity");
@@ -196,7 +197,7 @@ enum err_code mute_withhold(struct db_tx *tx, struct arena *a, struct mute_hold 
     code = case_load(tx, a, case_id, &c, e);
     if (code || c.isolation || mute_passes(a, c.verdict))
         return code;
-    muted.what = mute_line(a, f, c.rule, c.alert_id);
+    muted.what = line_of(a, f, c.rule, c.alert_id);
     if (!muted.what)
         return err_set(e, ERR_NOMEM, "silence");
     code = mute_note(tx, h->m->id, &muted, &active, e);

@@ -40,9 +40,6 @@ enum err_code mute_judge(const struct condition *c, const struct facts *f, int64
 const char *mute_passes(struct arena *a, const char *verdict_json);
 /** "silenced by maria until 2026-…: a pentest"; lives in a; NULL: out of memory. */
 const char *mute_words(const struct mute_record *m, struct arena *a);
-/** "Medium: Suspicious login on ws-114, rule tell, alert da1"; lives in a, with a stranger's words in it. */
-const char *mute_line(struct arena *a, const struct facts *f, const char *rule,
-                      const char *alert_id);
 /** Is there anybody to tell of a silence's end? */
 bool mute_can_be_told(const struct runtime *rt);
 

@@ -108,12 +108,11 @@ struct defender_action {
     char requestor[128];
     char comment[256];
     char external_id[72];
-    bool from_elsewhere;   /* Defender says that it was not asked for through the API */
-    char file[68];         /* whose file: its hash, of StopAndQuarantineFile; may be empty */
-    char scope[16];        /* of a scan: "Quick" or "Full"; may be empty */
-    int64_t created_ms;    /* wall clock */
-    int64_t updated_ms;    /* wall clock; created_ms when Defender gave none */
-    int32_t error_hresult; /* 0: none */
+    bool from_elsewhere; /* Defender says that it was not asked for through the API */
+    char file[68];       /* whose file: its hash, of StopAndQuarantineFile; may be empty */
+    char scope[16];      /* of a scan: "Quick" or "Full"; may be empty */
+    int64_t created_ms;  /* wall clock */
+    int64_t updated_ms;  /* wall clock; created_ms when Defender gave none */
 };
 
 /* How far our clock and Defender's may differ (runtime_check_clock). */

@@ -267,7 +267,6 @@ const char *defender_read_action(const struct json *v, const char *machine_id,
     const char *status = json_get_string(v, "status"), *of = json_get_string(v, "machineId");
     const char *created = json_get_string(v, "creationDateTimeUtc");
     const struct json *updated = json_get(v, "lastUpdateDateTimeUtc");
-    int64_t number = 0;
 
     memset(ret, 0, sizeof *ret);
     if (!defender_is_id(id, sizeof ret->id - 1) || !type || !status)
@@ -287,8 +286,6 @@ const char *defender_read_action(const struct json *v, const char *machine_id,
      * whatever is done later must not seem to have been done first. */
     if (ret->updated_ms < ret->created_ms)
         ret->updated_ms = ret->created_ms;
-    if (json_int64(json_get(v, "errorHResult"), &number)) /* signed, or the same 32 bits unsigned */
-        ret->error_hresult = (int32_t)(uint32_t)(uint64_t)number;
 
     /* In any casing (trap 5): what is passed over might be the isolation that is open. */
     ret->type = strcasecmp(type, "Isolate") == 0     ? DEFENDER_ISOLATE

@@ -2,8 +2,8 @@
 #ifndef CORDON_STORE_CASES_H
 #define CORDON_STORE_CASES_H
 
-#include "decide.h"
 #include "store.h"
+#include "verdict.h"
 
 /*  RECEIVED --read failed, tried again--> EXPANDING
  *     |  \______________________________________|

@@ -1474,9 +1474,20 @@ static void test_store__an_alert_that_comes_again_is_its_own_tenants(void **stat
     }
 }
 
-static enum err_code wait_for_isolation_fn(struct db_tx *tx, void *arg, struct err *e)
+struct joining {
+    int64_t *ids;
+    size_t n;
+    int64_t isolation;
+};
+
+static enum err_code join_fn(struct db_tx *tx, void *arg, struct err *e)
 {
-    return case_join(tx, arg, 7, e);
+    struct joining *j = arg;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < j->n && !code; i++)
+        code = case_join(tx, &(struct case_record){.id = j->ids[i]}, j->isolation, e);
+    return code;
 }
 
 /* Who may only notify must not keep a machine from being isolated by pushing its alert first. */
@@ -1486,17 +1497,20 @@ static void test_store__a_stronger_source_takes_a_case_over_once(void **state)
         const char *label, *alert;
         enum case_state state;
         bool withheld, anew;
+        bool isolated; /* it has joined an isolation */
     } rows[] = {
-        {"not read yet", "da1_-1", CASE_RECEIVED, false, true},
-        {"not readable so far", "da2_-1", CASE_EXPANDING, false, true},
-        {"its steps are run", "da3_-1", CASE_ACTING, true, true},
-        {"over, and people were told", "da4_-1", CASE_DONE, true, true},
-        {"its steps are run, all of them", "da5_-1", CASE_ACTING, false, false},
-        {"over, and nothing was withheld", "da6_-1", CASE_DONE, false, false},
-        {"it waits for a person", "da10_-1", CASE_WAITING, true, true},
-        {"it waits for an isolation", "da7_-1", CASE_WAITING, true, false},
-        {"failed for good, and people were told", "da8_-1", CASE_FAILED, false, false},
-        {"dropped by a person", "da9_-1", CASE_DROPPED, false, false},
+        {"not read yet", "da1_-1", CASE_RECEIVED, false, true, false},
+        {"not readable so far", "da2_-1", CASE_EXPANDING, false, true, false},
+        {"its steps are run", "da3_-1", CASE_ACTING, true, true, false},
+        {"over, and people were told", "da4_-1", CASE_DONE, true, true, false},
+        {"its steps are run, all of them", "da5_-1", CASE_ACTING, false, false, false},
+        {"over, and nothing was withheld", "da6_-1", CASE_DONE, false, false, false},
+        {"it waits for a person", "da10_-1", CASE_WAITING, true, true, false},
+        {"it waits for an isolation", "da7_-1", CASE_WAITING, true, false, true},
+        {"failed for good, and people were told", "da8_-1", CASE_FAILED, false, false, false},
+        {"dropped by a person", "da9_-1", CASE_DROPPED, false, false, false},
+        {"its steps are run, and it has an isolation", "db1_-1", CASE_ACTING, true, false, true},
+        {"over, and it has an isolation", "db2_-1", CASE_DONE, true, false, true},
     };
     struct shelf *f = *state;
 
@@ -1513,10 +1527,10 @@ static void test_store__a_stronger_source_takes_a_case_over_once(void **state)
         size_t n;
 
         print_message("  %s\n", rows[i].label);
+        if (rows[i].isolated)
+            write_ok(f, join_fn, &(struct joining){&before.id, 1, 77});
         assert_true(weak.duplicate);
         assert_int_equal(weak.reopened, 0);
-        if (rows[i].state == CASE_WAITING && !rows[i].anew)
-            write_ok(f, wait_for_isolation_fn, &before);
         a = accept_it(f, &strong);
         assert_int_equal(a.cases[0], before.id);
         assert_false(a.fresh[0] || a.claimed);
@@ -1572,6 +1586,18 @@ static void test_store__a_source_that_may_isolate_since_is_heard_again(void **st
     assert_int_equal(a.reopened, 0);
 }
 
+struct named {
+    int64_t id, cases[INTAKE_BATCH_MAX];
+    size_t n;
+};
+
+static enum err_code named_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct named *d = arg;
+
+    return delivery_cases(tx, d->id, d->cases, &d->n, e);
+}
+
 /* A source that was given the wrong tenant first is put right, and its sender pushes what had failed again. */
 static void test_store__a_source_that_is_another_tenants_since_is_heard_again(void **state)
 {
@@ -1582,6 +1608,7 @@ static void test_store__a_source_that_is_another_tenants_since_is_heard_again(vo
                      .sha = SHA_A,
                      .machine = MACHINE};
     struct acceptance first = accept_it(f, &p), a, again;
+    struct named named;
 
     p.tenant = "contoso";
     p.sha = SHA_B; /* what stands in it is not looked at */
@@ -1607,6 +1634,10 @@ static void test_store__a_source_that_is_another_tenants_since_is_heard_again(vo
     assert_true(again.duplicate);
     assert_memory_equal(again.cases, a.cases, 2 * sizeof *a.cases);
     assert_int_equal(total(f), 4);
+    named.id = a.delivery; /* whoever follows the delivery is told of them, too */
+    assert_int_equal(db_read(f->s->db, named_fn, &named, NULL), ERR_OK);
+    assert_int_equal(named.n, 2);
+    assert_memory_equal(named.cases, a.cases, 2 * sizeof *a.cases);
 }
 
 /* Whoever works on it for the weaker source has read what that one may: nothing of it is written. */
@@ -1721,22 +1752,6 @@ static void test_store__a_list_does_not_read_the_facts_of_what_it_leaves_out(voi
         assert_int_equal(n, found[i]);
         assert_in_range(bytes_read() - before, 0, 10 * facts_len); /* all of it is 120 times that */
     }
-}
-
-struct joining {
-    int64_t *ids;
-    size_t n;
-    int64_t isolation;
-};
-
-static enum err_code join_fn(struct db_tx *tx, void *arg, struct err *e)
-{
-    struct joining *j = arg;
-    enum err_code code = ERR_OK;
-
-    for (size_t i = 0; i < j->n && !code; i++)
-        code = case_join(tx, &(struct case_record){.id = j->ids[i]}, j->isolation, e);
-    return code;
 }
 
 static void test_store__cases_of_an_isolation_are_listed_oldest_first(void **state)

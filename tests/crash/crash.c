@@ -58,7 +58,6 @@
 #define STUBBORN_MS 240000
 #define READY_MS    30000
 #define QUIET_MS    300000 /* to finish something of what was accepted, after the last kill */
-#define UNDER_WAY   3      /* mails that one kill can double: engine.c, SHARE_NOTICES */
 
 /* ---- the run ----------------------------------------------------------------------------------------- */
 
@@ -416,38 +415,19 @@ static void wait_for(struct crash *c, enum moment m)
 
 /* ---- what Defender and the mail server know --------------------------------------------------------------- */
 
-/* A header of a raw mail, on one line; "" when absent. */
-static const char *header_of(const char *raw, const char *name, char out[200])
-{
-    const char *at = raw;
-    size_t len = strlen(name);
-
-    out[0] = '\0';
-    for (; at && *at && *at != '\r'; at = (at = strstr(at, "\r\n")) ? at + 2 : NULL)
-        if (strncmp(at, name, len) == 0 && at[len] == ':') {
-            at += len + 1;
-            at += strspn(at, " ");
-            (void)snprintf(out, 200, "%.*s", (int)strcspn(at, "\r\n"), at);
-            break;
-        }
-    return out;
-}
-
 static void note_mail(struct crash *c, const struct json *m)
 {
     const char *raw = json_get_string(m, "raw");
     struct mail one = {.confirmed = json_is_true(json_get(m, "confirmed"))};
-    char text[200], id[ID_TEXT_SIZE];
+    char text[200];
 
     (void)json_int64(json_get(m, "seq"), &one.seq);
-    if (!raw ||
-        sscanf(header_of(raw, "Message-ID", text), "<cordon.%13[0-9a-z]@contoso", id) != 1 ||
-        id_parse(id, &one.notice, NULL) ||
-        id_parse(header_of(raw, "X-Cordon-Case", text), &one.case_id, NULL)) {
+    one.notice = life_notice_of(raw);
+    if (!one.notice || id_parse(life_header(raw, "X-Cordon-Case", text), &one.case_id, NULL)) {
         fault(c, "a mail that names no notice and case: %.200s", raw ? raw : "(not text)");
         return;
     }
-    (void)snprintf(one.kind, sizeof one.kind, "%.15s", header_of(raw, "X-Cordon-State", text));
+    (void)snprintf(one.kind, sizeof one.kind, "%.15s", life_header(raw, "X-Cordon-State", text));
     if (c->n_mails == c->mails_room) {
         c->mails_room = c->mails_room ? 2 * c->mails_room : 1024;
         c->mails = reallocarray(c->mails, c->mails_room, sizeof *c->mails);
@@ -915,8 +895,8 @@ int main(int argc, char **argv)
         check_store_postgresql(&c);
     else
         check_store(&c);
-    if (t.doubled_mails > (unsigned long)c.kills * UNDER_WAY)
-        fault(&c, "%lu mails came twice: more than %d a kill", t.doubled_mails, UNDER_WAY);
+    if (t.doubled_mails > (unsigned long)c.kills * LIFE_UNDER_WAY)
+        fault(&c, "%lu mails came twice: more than %d a kill", t.doubled_mails, LIFE_UNDER_WAY);
     for (size_t i = 0; i < c.n_alerts; i++)
         accepted += c.alerts[i].accepted;
     (void)printf("crash: %u kills (", c.kills);

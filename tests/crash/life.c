@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "id.h"
+
 #define ANSWER_MS    20000
 #define FAULTS_SHOWN 30
 
@@ -93,6 +95,33 @@ int64_t life_work_left(const char *metrics)
 void life_machine(unsigned n, char out[41])
 {
     (void)snprintf(out, 41, "c0ffee%034x", n);
+}
+
+const char *life_header(const char *raw, const char *name, char out[200])
+{
+    const char *at = raw;
+    size_t len = strlen(name);
+
+    out[0] = '\0';
+    for (; at && *at && *at != '\r'; at = (at = strstr(at, "\r\n")) ? at + 2 : NULL)
+        if (strncmp(at, name, len) == 0 && at[len] == ':') {
+            at += len + 1;
+            at += strspn(at, " ");
+            (void)snprintf(out, 200, "%.*s", (int)strcspn(at, "\r\n"), at);
+            break;
+        }
+    return out;
+}
+
+int64_t life_notice_of(const char *raw)
+{
+    char text[200], id[ID_TEXT_SIZE];
+    int64_t notice = 0;
+
+    return sscanf(life_header(raw, "Message-ID", text), "<cordon.%13[0-9a-z]@contoso", id) == 1 &&
+                   !id_parse(id, &notice, NULL)
+               ? notice
+               : 0;
 }
 
 void life_fault(unsigned *faults, const char *fmt, ...)

@@ -4,6 +4,9 @@
 
 #include "kit/house.h"
 
+/* Mails that one kill, stop or cut can double: engine.c, SHARE_NOTICES. Who has sent one and cannot record it sends it again. */
+#define LIFE_UNDER_WAY 3
+
 /**
  * Starts cordon on h's configuration and store; sets h->pid. Not house_cordon_start: nobody waits until it is
  * ready, and its log goes straight into the file, for a mail's child process that outlives its parent keeps a
@@ -18,6 +21,10 @@ char *life_ask(const struct house *h, const char *path);
 int64_t life_work_left(const char *metrics);
 /** The id of the nth machine. */
 void life_machine(unsigned n, char out[41]);
+/** A header of a raw mail, on one line; "" when absent. Returns out. */
+const char *life_header(const char *raw, const char *name, char out[200]);
+/** The notice that a raw mail is, by its Message-ID, which is the same each time that it is sent; 0: it names none. */
+int64_t life_notice_of(const char *raw);
 
 /**
  * Something that must not be: is said, and counted in *faults. The run goes on, for more may come to light.

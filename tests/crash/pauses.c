@@ -3,7 +3,7 @@
  * and goes on where it was.
  *
  *   one isolate request at Defender, whatever the point; the case done; a mail [REQUESTED] and a mail [ISOLATED],
- *   each at least once
+ *   each at least once, and no more than one of them again: the one that was stopped had it in its hand
  *
  * A point is named, not numbered: which are passed when depends on both. One story for each, side by side, each with
  * a simulator and a schema of its own. Needs a build with FAULTS=1.
@@ -133,6 +133,8 @@ static int check(struct story *s)
         return badly(s, "a mail is missing");
     if (mails_of(mails, "X-Cordon-State: not_isolated"))
         return badly(s, "people were told that it is not isolated");
+    if (json_count(json_get(mails, "mails")) > 3)
+        return badly(s, "more than one mail came twice");
     (void)printf("pauses: stopped %s: one isolate request, %zu mails\n", s->place,
                  json_count(json_get(mails, "mails")));
     (void)fflush(stdout);

@@ -5,7 +5,8 @@
  *   lost     an alert answered 2xx without a case that ended; a machine with a High alert that is not isolated;
  *            a notice that never arrived                                                  must be 0
  *   doubled  a machine that saw more than one isolate request                             must be 0
- *   mails twice   counted: who is stopped or cut off between the server's 250 and the record has sent it
+ *   mails twice   who is stopped or cut off between the server's 250 and the record has sent it: no more than that
+ *                 one can have under way
  *
  * Usage: replicas [--seconds N] [--seed N]. Afterwards it waits for the longest lease, a minute and a half.
  */
@@ -35,6 +36,7 @@
 #include "kit/look.h"
 #include "kit/port.h"
 #include "kit/postgres.h"
+#include "id.h"
 
 #define REPLICAS    3
 #define SENDERS     3
@@ -67,7 +69,9 @@ struct run {
     uint64_t seed;
     struct dice dice;
     unsigned seconds;
-    unsigned next; /* alert to be pushed; atomic */
+    unsigned next;  /* alert to be pushed; atomic */
+    int64_t *mails; /* the notices that the mails are which arrived */
+    size_t n_mails;
     int64_t began;
     unsigned faults;
     unsigned stops, cuts, kills, at_isolate;
@@ -368,10 +372,52 @@ static void check_machines(struct run *c, unsigned *ret_isolated, unsigned *ret_
             fault(c, "machine %s saw %" PRId64 " isolate requests", json_name(m),
                   json_get_int64(m, "isolate_posts", -1));
         }
+        if (json_get_int64(m, "unisolate_posts", -1) > 0)
+            fault(c, "machine %s was released by nobody's wish", json_name(m));
     }
     for (unsigned i = 0; i < MACHINES; i++)
         if (wanted[i] && !seen[i])
             fault(c, "machine %u has a High alert and is not isolated", i);
+}
+
+static void take_mails(struct run *c)
+{
+    AUTO(json_freep) struct json *doc = sim_get(c->sim, "/mails");
+    const struct json *mails = json_get(doc, "mails");
+
+    c->mails = calloc(json_count(mails) + 1, sizeof *c->mails);
+    if (!c->mails)
+        fail_msg("out of memory");
+    JSON_EACH (m, mails) {
+        const char *raw = json_get_string(m, "raw");
+        int64_t notice = life_notice_of(raw);
+
+        if (!notice)
+            fault(c, "a mail that names no notice: %.200s", raw ? raw : "(not text)");
+        c->mails[c->n_mails++] = notice;
+    }
+}
+
+/* Is this notice among the first n mails? */
+static bool is_mailed(const struct run *c, int64_t notice, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (c->mails[i] == notice)
+            return true;
+    return false;
+}
+
+/* It says that it was sent, and its mail arrived. */
+static void check_notice(struct run *c, const char *alert, const struct json *notice)
+{
+    const char *state = json_get_string(notice, "state"), *text = json_get_string(notice, "id");
+    int64_t id = 0;
+
+    if (!state || strcmp(state, "sent") != 0)
+        fault(c, "alert %s: a notice is %s", alert, state ? state : "?");
+    else if (!text || id_parse(text, &id, NULL) || !is_mailed(c, id, c->n_mails))
+        fault(c, "alert %s: notice %s was sent, says cordon, and did not arrive", alert,
+              text ? text : "?");
 }
 
 /* Every alert has its one case, and it is done; every notice was sent. */
@@ -403,9 +449,7 @@ static void check_cases(struct run *c)
             if (json_count(json_get(full, "notices")) == 0)
                 fault(c, "alert %s: nobody was told", alert);
             JSON_EACH (notice, json_get(full, "notices"))
-                if (!json_get_string(notice, "state") ||
-                    strcmp(json_get_string(notice, "state"), "sent") != 0)
-                    fault(c, "alert %s: a notice is %s", alert, json_get_string(notice, "state"));
+                check_notice(c, alert, notice);
             if (json_is_true(json_path(full, "isolation", "adopted", NULL)))
                 fault(c, "alert %s: cordon takes its own isolation for somebody else's", alert);
         }
@@ -418,20 +462,24 @@ static void check_cases(struct run *c)
             fault(c, "alert %s was accepted and has no case", c->alerts[i].id);
 }
 
-/* What people read: each notice's mail arrived; *ret_twice: more than once. */
-static void check_mails(struct run *c, size_t *ret_mails, size_t *ret_twice)
+/* What people read: each notice's mail; *ret_twice: those that came again, and how many blows explain. */
+static void check_mails(struct run *c, size_t *ret_twice)
 {
-    AUTO(json_freep) struct json *doc = sim_get(c->sim, "/mails");
     AUTO(auto_free)
     char *count = postgres_sql("SELECT count(*) FROM s1.notices WHERE state = 'sent'");
     /* Cases, isolations, notices: machines that are isolated are looked after from then on. */
     AUTO(auto_free) char *left = postgres_sql("SELECT count(*) FROM s1.work WHERE kind <= 2");
-    size_t notices = strtoul(count ? count : "0", NULL, 10);
+    size_t notices = strtoul(count ? count : "0", NULL, 10), distinct = 0;
+    size_t blows = c->stops + c->cuts + c->kills + 1; /* stop_one_for_long */
 
-    *ret_mails = json_count(json_get(doc, "mails"));
-    if (*ret_mails < notices)
-        fault(c, "%zu notices were sent, says cordon, and %zu mails arrived", notices, *ret_mails);
-    *ret_twice = *ret_mails - notices;
+    for (size_t i = 0; i < c->n_mails; i++)
+        distinct += !is_mailed(c, c->mails[i], i);
+    *ret_twice = c->n_mails - distinct;
+    if (distinct != notices)
+        fault(c, "%zu notices were sent, says cordon, and the mails of %zu arrived", notices,
+              distinct);
+    if (*ret_twice > blows * LIFE_UNDER_WAY)
+        fault(c, "%zu mails came twice: more than %d a blow", *ret_twice, LIFE_UNDER_WAY);
     if (!left || strcmp(left, "0") != 0)
         fault(c, "%s rows of work are left", left ? left : "?");
 }
@@ -441,7 +489,7 @@ int main(int argc, char **argv)
     static struct run c;
     static struct sender senders[SENDERS];
     unsigned isolated = 0, twice = 0;
-    size_t mails = 0, mails_twice = 0;
+    size_t mails_twice = 0;
     int64_t struck;
     pthread_t stopped;
 
@@ -483,8 +531,9 @@ int main(int argc, char **argv)
     wait_quiet(&c);
     pass_ms(2000); /* what one that wakes up late would do now */
     check_machines(&c, &isolated, &twice);
+    take_mails(&c);
     check_cases(&c);
-    check_mails(&c, &mails, &mails_twice);
+    check_mails(&c, &mails_twice);
     for (unsigned i = 0; i < REPLICAS; i++) {
         int status = life_end(c.r[i].h, SIGTERM);
 
@@ -498,7 +547,7 @@ int main(int argc, char **argv)
                  "replicas: %u machines isolated, %u twice; %zu mails, %zu of them twice\n"
                  "replicas: %.1f s of blows, %.1f s to finish; %u faults; %s\n",
                  c.stops, c.cuts, c.kills, c.at_isolate, c.pushes, c.n_alerts, c.unavailable,
-                 c.unanswered, isolated, twice, mails, mails_twice,
+                 c.unanswered, isolated, twice, c.n_mails, mails_twice,
                  (double)(struck - c.began) / 1000, (double)(look_now_ms() - struck) / 1000,
                  c.faults, c.faults ? "FAILED" : "well");
     if (c.faults) {
@@ -514,5 +563,6 @@ int main(int argc, char **argv)
     }
     postgres_stop();
     cables_free(c.cables);
+    free(c.mails);
     return 0;
 }

@@ -2917,7 +2917,6 @@ static void test_ledger__all_who_waited_hear_what_became_of_an_absent_machine(vo
     }
 }
 
-/* A younger alert has isolated it meanwhile: nobody is told of the older one that it is not isolated. */
 /* What people said yes to days ago they are asked anew. */
 static void test_ledger__a_case_that_begins_anew_has_no_yes_of_before(void **state)
 {
@@ -3015,6 +3014,7 @@ static int64_t lapsed_and_seen(struct rig *r)
     return id;
 }
 
+/* A younger alert has isolated it meanwhile: nobody is told of the older one that it is not isolated. */
 static void test_ledger__a_lookout_does_not_gainsay_what_is_in_force(void **state)
 {
     struct rig r;

@@ -1626,6 +1626,35 @@ static void test_question__a_yes_to_a_canary_revives_no_older_one(void **state)
     rig_close(&r);
 }
 
+static enum err_code forget_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    return question_forget_case(tx, *(const int64_t *)arg, 0, e);
+}
+
+/* Nor is one that a case has got before it began anew: it lifts no limit twice. */
+static void test_question__a_yes_is_spent_when_its_case_begins_anew(void **state)
+{
+    struct approval p;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 1, per: 1h}], canary: 1}");
+    id = push_many(&r, 0, 2);
+    yes(&r); /* to the canary */
+    yes(&r); /* to the limit */
+    assert_int_equal(posts(&r), 2);
+    assert_int_equal(store_approval(r.store, r.arena, id, &p, NULL), ERR_OK);
+    assert_non_null(p.canary_policy);
+    assert_non_null(p.limits_policy);
+    assert_int_equal(db_write(r.store->db, forget_fn, &id, NULL), ERR_OK);
+    assert_int_equal(store_approval(r.store, r.arena, id, &p, NULL), ERR_OK);
+    assert_null(p.canary_policy);
+    assert_null(p.limits_policy);
+    assert_int_equal(p.given, 0);
+    rig_close(&r);
+}
+
 /* ---- the record ----------------------------------------------------------------------------------- */
 
 struct record {
@@ -3037,6 +3066,7 @@ int main(void)
         cmocka_unit_test(test_question__a_yes_to_many_is_to_a_policy),
         cmocka_unit_test(test_question__what_another_policy_holds_back_is_another_question),
         cmocka_unit_test(test_question__a_yes_to_a_canary_revives_no_older_one),
+        cmocka_unit_test(test_question__a_yes_is_spent_when_its_case_begins_anew),
         cmocka_unit_test(test_question__what_people_say_is_on_record),
         cmocka_unit_test(test_question__a_yes_to_many_is_read_for_together),
         cmocka_unit_test(test_question__what_is_tried_again_in_a_crowd_is_read_anew),

@@ -1741,6 +1741,13 @@ static void test_receive__networks_count_for_a_body_that_comes_after_a_reload(vo
     r = begin_request(t, "relay", (const char *const[]){headers[0], headers[1], headers[2], NULL});
     furnish(t, NULL, ", networks: [10.0.0.0/8]");
     assert_int_equal(end_request(r), 403);
+    /* and a proxy that is trusted no more names nobody */
+    furnish(t, ", trusted_proxies: [127.0.0.1]", ", networks: [10.0.0.0/8]");
+    r = begin_request(t, "relay",
+                      (const char *const[]){headers[0], headers[1], headers[2],
+                                            "X-Forwarded-For: 10.0.0.7", NULL});
+    furnish(t, NULL, ", networks: [10.0.0.0/8]");
+    assert_int_equal(end_request(r), 403);
     assert_int_equal(deliveries(t), 0);
 }
 

@@ -82,8 +82,10 @@ char *house_log(const struct house *h)
 
 void house_log_lacks(struct house *h, const char *text)
 {
-    char *log = house_log(h), *at = *text ? strstr(log, text) : NULL;
+    char *log = house_log(h), *at = strstr(log, text);
 
+    if (!*text)
+        fail_msg("nothing to look for in the log");
     if (at) {
         while (at > log && at[-1] != '\n')
             at--;

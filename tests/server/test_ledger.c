@@ -2345,15 +2345,15 @@ static int64_t arriving_wall(const struct clock *c)
     return hands_wall(c);
 }
 
-/* Of the machine that is isolated there are two more alerts; a release would be carried out at once. */
-static void a_low_and_a_high_one(struct rig *r)
+/* Of the machine that is isolated there are two more alerts, the second one as it is said; a release would be carried out at
+ * once. */
+static void a_low_one_and(struct rig *r, int status, const char *second)
 {
     peer_forget(r->peer);
     rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
     rig_says(r, "GET", GET_ALERT "da0_-7", 0, 200,
              "{\"id\":\"da0_-7\",\"severity\":\"Low\",\"machineId\":\"" MACHINE "\"}");
-    rig_says(r, "GET", GET_ALERT "da1_-7", 0, 200,
-             "{\"id\":\"da1_-7\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+    rig_says(r, "GET", GET_ALERT "da1_-7", 0, status, second);
     rig_says(r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
     rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
     rig_says(r, "GET", LIST, 0, 200, IN_FORCE);
@@ -2364,18 +2364,20 @@ static void a_low_and_a_high_one(struct rig *r)
 /* Nor does one that comes while the others are looked at, which takes a call for each of them. */
 static void test_ledger__an_alert_that_comes_at_that_moment_keeps_it(void **state)
 {
+    static const char high[] =
+        "{\"id\":\"da1_-7\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}";
     struct rig r;
     int64_t third;
 
     (void)state;
     rig_open(&r, RULES_FREE_AFTER);
     (void)isolated(&r);
-    a_low_and_a_high_one(&r);
+    a_low_one_and(&r, 200, high);
     (void)rig_push(&r, "da0_-7", MACHINE);
     (void)rig_work(&r);
     rig_pass(&r, 7 * HOUR_MS, HOUR_MS);
     assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
-    a_low_and_a_high_one(&r);
+    a_low_one_and(&r, 200, high);
     arriving.here = pthread_self();
     arriving.r = &r;
     r.hands.clock.wall_ms = arriving_wall;
@@ -2386,6 +2388,45 @@ static void test_ledger__an_alert_that_comes_at_that_moment_keeps_it(void **stat
     assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
     assert_int_equal(rig_case(&r, third).isolation, rig_isolation(&r).id);
     assert_string_equal(rig_told(&r, third), "isolated");
+    rig_close(&r);
+}
+
+/* Once the other alert was asked for, it is known which machine an older one is about. */
+static int64_t naming_wall(const struct clock *c)
+{
+    struct rig *r = pthread_equal(pthread_self(), arriving.here) ? arriving.r : NULL;
+
+    if (r && rig_seen(r, "GET", GET_ALERT "da0_-7")) {
+        arriving.r = NULL;
+        rig_sql(r, "UPDATE cases SET machine_id = '" MACHINE "' WHERE alert_id = 'da1_-7'");
+    }
+    return hands_wall(c);
+}
+
+/* Nor does one that was pushed without a machine, and could not be read so far: it is no younger than those that were
+ * looked at. */
+static void test_ledger__an_alert_whose_machine_is_named_at_that_moment_keeps_it(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_FREE_AFTER);
+    (void)isolated(&r);
+    a_low_one_and(&r, 503, "");
+    (void)rig_push(&r, "da1_-7", NULL);
+    hands_turn(&r.hands, 1);
+    (void)rig_push(&r, "da0_-7", MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 7 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    a_low_one_and(&r, 503, "");
+    arriving.here = pthread_self();
+    arriving.r = &r;
+    r.hands.clock.wall_ms = naming_wall;
+    rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+    assert_null(arriving.r);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
     rig_close(&r);
 }
 
@@ -3284,6 +3325,7 @@ int main(void)
         cmocka_unit_test(test_ledger__reviews_begin_anew_after_a_failed_release),
         cmocka_unit_test(test_ledger__in_doubt_no_rule_ends_it),
         cmocka_unit_test(test_ledger__an_alert_that_comes_at_that_moment_keeps_it),
+        cmocka_unit_test(test_ledger__an_alert_whose_machine_is_named_at_that_moment_keeps_it),
         cmocka_unit_test(test_ledger__no_rule_ends_it_unseen),
         cmocka_unit_test(test_ledger__a_rules_time_begins_with_the_confirmation),
         cmocka_unit_test(test_ledger__a_release_that_the_review_finds_is_told),

@@ -879,6 +879,30 @@ static void test_question__a_machine_that_changed_makes_the_yes_void(void **stat
     rig_close(&r);
 }
 
+/* The alert's words have changed since: what a person has said yes to is done as he saw it. */
+static void test_question__what_was_said_yes_to_is_done_as_it_was_seen(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    scene(&r, "rules: [{name: contain, do: [ask: {}, isolate: {comment: '{{alert.title}}'}, "
+              "email: {}]}]\n");
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200,
+             "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"title\":\"Something else\","
+             "\"machineId\":\"" MACHINE "\"}");
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_takes_isolate(&r, 0);
+    yes(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_non_null(strstr(peer_request_for(r.peer, ISOLATE)->body, "Credential memory read"));
+    rig_close(&r);
+}
+
 /* A yes is to what was asked for, on the machine that it was asked for. When the alert names another one by then,
  * or none, neither is touched; and people hear of it as the rule says. */
 static void test_question__a_yes_is_for_the_machine_that_was_asked_about(void **state)
@@ -3051,6 +3075,7 @@ int main(void)
         cmocka_unit_test(
             test_question__an_heir_that_was_let_past_waits_for_a_replica_that_was_told),
         cmocka_unit_test(test_question__a_machine_that_changed_makes_the_yes_void),
+        cmocka_unit_test(test_question__what_was_said_yes_to_is_done_as_it_was_seen),
         cmocka_unit_test(test_question__a_yes_is_for_the_machine_that_was_asked_about),
         cmocka_unit_test(test_question__a_yes_is_to_one_type_of_isolation),
         cmocka_unit_test(test_question__protection_is_put_to_a_person_where_safety_says_so),

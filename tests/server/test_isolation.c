@@ -2247,6 +2247,45 @@ static int64_t stopping_wall(const struct clock *c)
     return hands_wall(c);
 }
 
+/* Once the intent is on disk, the process stands still for as long as its lease lasts. */
+static int64_t standing_wall(const struct clock *c)
+{
+    struct rig *r = pthread_equal(pthread_self(), stopping.here) ? stopping.r : NULL;
+
+    if (r && rig_isolation(r).posted) {
+        stopping.r = NULL;
+        atomic_fetch_add(&r->hands.wall, WORK_POST_LEASE_MS);
+    }
+    return hands_wall(c);
+}
+
+/* Another one may have asked for it by then: nothing leaves before the next look. */
+static void test_isolation__who_stood_still_between_intent_and_request_asks_for_nothing(
+    void **state)
+{
+    struct work w;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_takes_isolate(&r, 0);
+    (void)rig_push(&r, ALERT, MACHINE);
+    stopping.here = pthread_self();
+    stopping.r = &r;
+    r.hands.clock.wall_ms = standing_wall;
+    assert_true(rig_claim(&r, WORK_CASE, &w));
+    expand_run(r.g, &w);
+    assert_null(stopping.r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_REQUESTED);
+    rig_pass(&r, 2 * MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_true(rig_seen(&r, "GET", LIST) > 1);
+    rig_close(&r);
+}
+
 /* What is under way comes to its end, and nothing more is begun: the others of many are the next process's. */
 static void test_isolation__a_stop_asks_for_no_more_of_many(void **state)
 {
@@ -3046,6 +3085,8 @@ int main(void)
         cmocka_unit_test(test_isolation__a_clock_set_back_delays_no_look),
         cmocka_unit_test(test_isolation__who_waits_for_his_turn_is_told_so),
         cmocka_unit_test(test_isolation__many_share_a_look_and_a_list),
+        cmocka_unit_test(
+            test_isolation__who_stood_still_between_intent_and_request_asks_for_nothing),
         cmocka_unit_test(test_isolation__a_stop_asks_for_no_more_of_many),
         cmocka_unit_test(test_isolation__without_a_look_nothing_is_asked_for_many_either),
         cmocka_unit_test(test_isolation__a_list_of_other_actions_is_no_news_of_many),

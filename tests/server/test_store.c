@@ -1065,6 +1065,59 @@ static void test_store__a_row_that_turns_to_something_else_is_in_nobodys_hand(vo
     }
 }
 
+struct polling {
+    struct shelf *f;
+    enum { BEGIN, WISH, END, LOOK } what;
+    int64_t id, at;
+    struct poll_record row;
+};
+
+static enum err_code poll_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct polling *p = arg;
+
+    switch (p->what) {
+    case BEGIN:
+        return poll_watch(tx, &p->f->hands.clock, "contoso", "t1", POLL_ACTIONS, p->at, p->at, e);
+    case WISH:
+        return poll_read_again(tx, "contoso", POLL_ACTIONS, p->at, e);
+    case END:
+        return poll_move(tx, &p->row, e);
+    default:
+        return poll_load(tx, p->f->a, p->id, &p->row, e);
+    }
+}
+
+static void poll_do(struct polling *p, int what, int64_t at)
+{
+    p->what = what;
+    p->at = at;
+    write_ok(p->f, poll_fn, p);
+}
+
+/* That the list is to be read again from an earlier time on, which is said while somebody reads it, stands when he has. */
+static void test_store__a_wish_to_read_again_outlasts_who_reads_just_then(void **state)
+{
+    struct polling p = {.f = *state};
+    struct poll_record *list;
+    size_t n = 0;
+
+    poll_do(&p, BEGIN, 5000);
+    assert_int_equal(store_poll_list(p.f->s, POLL_ACTIONS, p.f->a, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 1);
+    p.id = list[0].id;
+    poll_do(&p, LOOK, 0);
+    poll_do(&p, WISH, 3000);
+    p.row.watermark = 9000;
+    poll_do(&p, END, 0);
+    poll_do(&p, LOOK, 0);
+    assert_int_equal(p.row.watermark, 3000);
+    p.row.watermark = 9000; /* and then it has been */
+    poll_do(&p, END, 0);
+    poll_do(&p, LOOK, 0);
+    assert_int_equal(p.row.watermark, 9000);
+}
+
 /* ---- after a crash ------------------------------------------------------------------------------------------ */
 
 struct isolating {
@@ -2929,6 +2982,7 @@ static void test_store__a_list_is_left_and_taken_up_again(void **state)
     X(what_is_due_far_away_is_hurried_when_the_clock_was_set_back)                                 \
     X(waking_makes_earlier_but_never_later_and_takes_no_lease)                                     \
     X(a_row_that_turns_to_something_else_is_in_nobodys_hand)                                       \
+    X(a_wish_to_read_again_outlasts_who_reads_just_then)                                           \
     X(a_case_moves_as_drawn_and_no_other_way)                                                      \
     X(a_record_that_is_out_of_date_moves_nothing)                                                  \
     X(words_of_states_are_those_of_the_contract)                                                   \

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "log.h"
+#include "store_accept.h"
 #include "store_cases.h"
-#include "store_deliveries.h"
 
 /* Rows noted in one transaction: the writer is everybody's. */
 #define ROWS_AT_ONCE 200

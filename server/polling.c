@@ -12,7 +12,7 @@
 
 #include "log.h"
 #include "notice_system.h"
-#include "store_deliveries.h"
+#include "store_accept.h"
 #include "store_polls.h"
 
 /* How late an alert may come to light, and how far clocks may differ at the first start. */

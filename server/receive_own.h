@@ -19,7 +19,7 @@
 #include "handshake.h"
 #include "heard.h"
 #include "refusals.h"
-#include "store_deliveries.h"
+#include "store_accept.h"
 #include "verify.h"
 
 /* What a sender is told to wait when it is our fault: Logic Apps and Event Grid come back by themselves

@@ -1,6 +1,6 @@
 /* store.h - the durable line: what is put here survives a crash.
  *
- * Order of use: store_open, then any of the store_* functions of store_deliveries.h, store_cases.h …,
+ * Order of use: store_open, then any of the store_* functions of store_accept.h, store_cases.h …,
  * store_free. `store.url` picks the engine (db.h). The schema is in store.c.
  */
 #ifndef CORDON_STORE_H

@@ -27,7 +27,7 @@
 #include "log.h"
 #include "readiness.h"
 #include "rest.h"
-#include "store_deliveries.h"
+#include "store_accept.h"
 #include "store_notices.h"
 
 #define TOKEN   "Zc0dB2EwS4yYJgS3K0rnQbqHyOWrKxV1"

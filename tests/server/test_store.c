@@ -23,6 +23,7 @@
 #include "kit/hands.h"
 #include "kit/postgres.h"
 #include "audit.h"
+#include "store_accept.h"
 #include "store_actions.h"
 #include "store_audit.h"
 #include "store_cases.h"

@@ -15,7 +15,7 @@
 #include "kit/house.h"
 #include "kit/look.h"
 #include "kit/hands.h"
-#include "store_deliveries.h"
+#include "store_accept.h"
 #include "store_upkeep.h"
 #include "store_work.h"
 #include "upkeep.h"

@@ -201,10 +201,11 @@ static enum err_code intend(struct db_tx *tx, struct request *q, struct err *e)
 /* No row is open for the machine: makes one, adopted from Defender or to be posted. */
 static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
 {
-    enum err_code code;
+    enum err_code code = ERR_OK;
 
     q->x.row = new_row(q);
-    code = episode_check_found(tx, &q->x, e);
+    if (!q->later) /* else the row's own run looks, and nothing was found here */
+        code = episode_check_found(tx, &q->x, e);
     if (code)
         return code;
     if (q->x.finding == FOUND_ISOLATE)

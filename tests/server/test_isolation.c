@@ -2191,6 +2191,42 @@ static struct isolation_record record_of(struct rig *r, int64_t case_id)
     return row;
 }
 
+/* Nor does a look that nobody has taken hold it up: of many that come under the new name together each is asked for by its own run,
+ * which looks. */
+static void test_isolation__a_tenant_that_is_renamed_is_held_up_by_no_storm(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    assert_int_equal(reconcile_start(r.g, NULL), ERR_OK);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+    r.tenant = "lab"; /* the same tenant_id */
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+    assert_int_equal(reconcile_start(r.g, NULL), ERR_OK);
+    hands_turn(&r.hands, HOUR_MS);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", "/api/alerts?", 0, 200,
+             "{\"value\":[{\"id\":\"da1_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE
+             "\"},{\"id\":\"da2_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE2 "\"}]}");
+    rig_says(&r, "GET", "/api/machines?", 0, 200,
+             "{\"value\":[{\"id\":\"" MACHINE "\"},{\"id\":\"" MACHINE2 "\"}]}");
+    id = rig_push_to(&r, "lab", "da1_-1", NULL, false);
+    (void)rig_push_to(&r, "lab", "da2_-1", NULL, false);
+    atomic_store(&r.g->crowd[WORK_CASE], true);
+    (void)rig_work(&r);
+    assert_true(isolation_of(&r, id) != 0);
+    rig_close(&r);
+}
+
 /* One look for both: what a person has isolated is adopted, the other is asked for; and one list says how
  * both stand. */
 static void test_isolation__many_share_a_look_and_a_list(void **state)
@@ -3042,6 +3078,7 @@ int main(void)
             test_isolation__an_unknown_request_is_looked_for_longer_than_it_is_asked_for),
         cmocka_unit_test(test_isolation__what_defender_calls_under_way_and_never_lists_is_unknown),
         cmocka_unit_test(test_isolation__a_tenant_that_is_renamed_asks_for_nothing_twice),
+        cmocka_unit_test(test_isolation__a_tenant_that_is_renamed_is_held_up_by_no_storm),
         cmocka_unit_test(test_isolation__a_look_of_before_a_release_is_no_ground_to_ask),
         cmocka_unit_test(test_isolation__an_alert_that_is_gone_is_not_waited_for_all_day),
         cmocka_unit_test(test_isolation__who_was_told_late_is_told_the_end),

@@ -138,10 +138,11 @@ bool episode_is_outdated(struct episode *x, const struct runtime *rt)
     return true;
 }
 
-/* The look may be too old to show what came about at `since`: it does when it was taken at `until` or later. */
+/* The look may be too old to show what came about at `since`: it does when it was taken at `until` or later. `since` may be a moment
+ * ahead of x->now: by another replica's clock, or written while this transaction waited for its turn. */
 static void mind_the_lag(struct episode *x, int64_t since, int64_t until, const char *what)
 {
-    if (x->now < since || x->look->read_ms >= until)
+    if (x->now < since - WORK_SKEW_MS || x->look->read_ms >= until)
         return;
     x->finding = FOUND_LAGGING;
     (void)err_set(&x->why, ERR_AGAIN, "%s", what);

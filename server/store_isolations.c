@@ -141,8 +141,8 @@ enum err_code isolation_find_renamed(struct db_tx *tx, struct arena *a, const ch
                  "SELECT " ALL_COLUMNS " FROM isolations WHERE tenant IN (SELECT tenant FROM polls"
                  " WHERE lower(tenant_id) = lower($1) AND tenant <> $2) AND machine_id = $3"
                  " AND state IN " OPEN_STATES /* for the index */
-                 " AND (state = 'pending' OR (state = 'requested' AND posted <> 0))"
-                 " ORDER BY updated DESC LIMIT 1",
+                 " AND (state IN ('pending', 'isolated') OR (state = 'requested' AND posted <> 0))"
+                 " ORDER BY posted DESC, updated DESC LIMIT 1",
                  "ttt", tenant_id, tenant, machine_id);
 
     return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);

@@ -704,6 +704,40 @@ static void test_isolation__a_tenant_that_is_renamed_asks_for_nothing_twice(void
     }
 }
 
+/* Nor where it is isolated by then, and Defender's list lags behind that. */
+static void test_isolation__what_a_renamed_tenant_has_isolated_is_not_asked_for(void **state)
+{
+    static const char done[] = ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13");
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    assert_int_equal(reconcile_start(r.g, NULL), ERR_OK);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201, done);
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    r.tenant = "lab"; /* the same tenant_id */
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+    assert_int_equal(reconcile_start(r.g, NULL), ERR_OK);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, OTHER_ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "GET", LIST, 0, 200, list_of(&r, done));
+    rig_says(&r, "POST", ISOLATE, 0, 201, ACTION_DOC("a9", "Isolate", "Pending", "null", "12:12"));
+    (void)rig_push_to(&r, "lab", OTHER_ALERT, MACHINE, false);
+    (void)rig_work(&r);
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_string_equal(rig_isolation(&r).action_id, ACTION);
+    assert_string_equal(rig_isolation(&r).tenant, "lab");
+    rig_close(&r);
+}
+
 #define TAGS "/api/machines/" MACHINE "/tags"
 
 static struct {
@@ -3085,6 +3119,7 @@ int main(void)
         cmocka_unit_test(test_isolation__what_defender_calls_under_way_and_never_lists_is_unknown),
         cmocka_unit_test(test_isolation__a_tenant_that_is_renamed_asks_for_nothing_twice),
         cmocka_unit_test(test_isolation__a_tenant_that_is_renamed_is_held_up_by_no_storm),
+        cmocka_unit_test(test_isolation__what_a_renamed_tenant_has_isolated_is_not_asked_for),
         cmocka_unit_test(test_isolation__a_look_of_before_a_release_is_no_ground_to_ask),
         cmocka_unit_test(test_isolation__an_alert_that_is_gone_is_not_waited_for_all_day),
         cmocka_unit_test(test_isolation__who_was_told_late_is_told_the_end),

@@ -105,10 +105,19 @@ static bool is_of_now(const struct stored *s, const struct case_record *c,
            grounds_are_young(s->facts.read_ms, clock_wall_ms(g->clock));
 }
 
+/* How long ago this process judged it as whose it is; INT64_MAX: it has not. Another source may have come into that place since,
+ * by another replica's hand (case_stand_in), and what it says of the machine was not held against the alert. */
+static int64_t judged_ago(const struct stored *s, const struct case_record *c, struct engine *g)
+{
+    const char *source = s->facts.source;
+
+    return source && strcmp(source, c->source) == 0 ? engine_judged_ago(g, c->id) : INT64_MAX;
+}
+
 static bool is_fresh(const struct stored *s, const struct case_record *c,
                      const struct approval *approval, const struct config *config, struct engine *g)
 {
-    return engine_judged_ago(g, c->id) < GROUNDS_FRESH_MS && is_of_now(s, c, config, g) &&
+    return judged_ago(s, c, g) < GROUNDS_FRESH_MS && is_of_now(s, c, config, g) &&
            s->facts.read_ms >= approval->given;
 }
 
@@ -262,13 +271,12 @@ enum err_code grounds_ask(const struct case_record *c, const struct grounds_deed
                           bool *ret_old, struct err *e)
 {
     AUTO(stored_clear) struct stored s;
-    int64_t ago = engine_judged_ago(g, c->id);
+    int64_t ago = read_stored(c, a, &s) ? judged_ago(&s, c, g) : GROUNDS_FRESH_MS;
     struct defender_reads reads = {0};
     struct verdict v;
     enum err_code code;
 
-    *ret_old = !read_stored(c, a, &s) || !is_of_now(&s, c, rt->config, g) ||
-               (ago >= GROUNDS_FRESH_MS && ago != INT64_MAX);
+    *ret_old = (ago >= GROUNDS_FRESH_MS && ago != INT64_MAX) || !is_of_now(&s, c, rt->config, g);
     if (*ret_old)
         return err_set(e, ERR_REFUSED, "facts or policy have changed");
     if (ago != INT64_MAX) {

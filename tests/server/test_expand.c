@@ -1554,6 +1554,18 @@ static void test_expand__who_keeps_its_right_counts_until_the_request(void **sta
     }
 }
 
+static struct {
+    struct rig *r;
+    int64_t id;
+} judged_elsewhere;
+
+/* The case was judged a moment ago by another replica, which has its turn whenever this one does. */
+static int64_t judged_a_moment_ago(const struct clock *c)
+{
+    engine_judged(judged_elsewhere.r->g, judged_elsewhere.id);
+    return hands_wall(c);
+}
+
 /* Nor where its right is gone when the isolation was begun for it, and waits for its turn with Defender: nothing was asked for yet. The
  * other one's word for the machine counts from then on, and is held against the alert. */
 static void test_expand__who_keeps_its_right_counts_while_the_isolation_waits(void **state)
@@ -1561,11 +1573,15 @@ static void test_expand__who_keeps_its_right_counts_while_the_isolation_waits(vo
     static const struct {
         const char *label, *sources, *machine; /* that the other one named */
         size_t posts;
+        bool replicas;
     } rows[] = {
-        {"the other one may", "    may: [notify]\n" STRONG, MACHINE, 2},
-        {"both have lost it", "    may: [notify]\n" STRONG "    may: [notify]\n", MACHINE, 1},
+        {"the other one may", "    may: [notify]\n" STRONG, MACHINE, 2, false},
+        {"both have lost it", "    may: [notify]\n" STRONG "    may: [notify]\n", MACHINE, 1,
+         false},
         {"against his own word", "    may: [notify]\n" STRONG,
-         "0c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4", 1},
+         "0c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4", 1, false},
+        {"against his own word, of two replicas", "    may: [notify]\n" STRONG,
+         "0c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4", 1, true},
     };
 
     (void)state;
@@ -1589,7 +1605,12 @@ static void test_expand__who_keeps_its_right_counts_while_the_isolation_waits(vo
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
         r.sources = rows[i].sources;
         engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+        judged_elsewhere.r = &r;
+        judged_elsewhere.id = rig_isolation(&r).case_id;
+        if (rows[i].replicas)
+            r.hands.clock.wall_ms = judged_a_moment_ago;
         rig_pass(&r, 6 * MINUTE_MS, 30 * SECOND_MS);
+        r.hands.clock.wall_ms = hands_wall;
         c = rig_case(&r, rig_push(&r, ALERT, NULL));
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].posts);
         assert_int_equal(c.state, CASE_DONE);

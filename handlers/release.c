@@ -18,8 +18,9 @@ struct order {
     struct step *s;
     struct isolation_record r;
     const char *why;
-    const struct defender_reads *look; /* the machine's actions */
+    const struct defender_reads *look; /* the machine's actions; NULL: not read yet */
     bool found;
+    bool unseen; /* there is something to be released, and they are to be read first */
     int64_t now;
 };
 
@@ -31,8 +32,12 @@ static enum err_code order_fn(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code =
         isolation_find_open(tx, s->arena, s->c->tenant, s->c->machine_id, &o->r, &o->found, e);
     bool ours = o->found && o->r.state == ISOLATION_ISOLATED && !o->r.adopted;
-    const char *beside = ours ? ledger_beside(&o->r, o->look, s->arena) : NULL;
+    const char *beside;
 
+    o->unseen = !code && ours && !o->look;
+    if (o->unseen)
+        return err_set(e, ERR_AGAIN, "the machine was not looked at yet");
+    beside = ours ? ledger_beside(&o->r, o->look, s->arena) : NULL;
     if (!code && beside)
         return err_set(e, ERR_REFUSED, "%s: a person must order it", beside);
     if (!code && o->found && !ours && o->r.state != ISOLATION_RELEASING)
@@ -50,7 +55,8 @@ static enum err_code order_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : work_keep(tx, &claim, o->now, e);
 }
 
-static enum outcome order(struct step *s, const struct defender_reads *look, struct err *e)
+static enum outcome order(struct step *s, const struct defender_reads *look, bool *ret_unseen,
+                          struct err *e)
 {
     struct order o = {.s = s,
                       .why = json_get_string(s->args, "why"),
@@ -58,6 +64,7 @@ static enum outcome order(struct step *s, const struct defender_reads *look, str
                       .now = clock_wall_ms(s->engine->clock)};
     enum err_code code = step_write(s, order_fn, &o, e);
 
+    *ret_unseen = o.unseen;
     if (code)
         return code == ERR_REFUSED ? OUTCOME_REFUSED : OUTCOME_RETRY;
     s->written = true;
@@ -70,6 +77,7 @@ static enum outcome run(struct step *s, struct err *e)
 {
     struct defender_reads look = {0};
     enum outcome outcome = action_may(s, e);
+    bool unseen;
 
     if (outcome != OUTCOME_DONE)
         return outcome;
@@ -79,13 +87,15 @@ static enum outcome run(struct step *s, struct err *e)
     }
     if (runtime_check_clock(s->tenant, e)) /* a person may order it all the same */
         return OUTCOME_RETRY;
-    if (!s->look)
-        defender_read(s->tenant->defender, NULL, s->c->machine_id,
-                      DEFENDER_READ_TO_ACT | DEFENDER_READ_ACTIONS, &look);
+    outcome = order(s, s->look, &unseen, e);
+    if (!unseen)
+        return outcome;
+    defender_read(s->tenant->defender, NULL, s->c->machine_id,
+                  DEFENDER_READ_TO_ACT | DEFENDER_READ_ACTIONS, &look);
     *e = look.actions_err;
     outcome = action_outcome(look.actions_code, e);
     if (outcome == OUTCOME_DONE)
-        outcome = order(s, s->look ? s->look : &look, e);
+        outcome = order(s, &look, &unseen, e);
     defender_reads_clear(&look);
     return outcome;
 }

@@ -1605,6 +1605,23 @@ static void test_ledger__a_step_does_not_end_what_stands_beside_ours(void **stat
     }
 }
 
+/* Where cordon has isolated nothing there is nothing to look for: it costs no call, and does not wait for Defender. */
+static void test_ledger__a_step_that_releases_nothing_asks_nothing(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "rules:\n  - {name: free, do: [release: {}, email: {}]}\n");
+    two_alerts(&r);
+    rig_says(&r, "GET", LIST, 0, 503, "{}");
+    id = rig_push(&r, SECOND_ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_int_equal(rig_seen(&r, "GET", LIST), 1); /* with the alert */
+    rig_close(&r);
+}
+
 /* A clock that is hours ahead would end it hours early. */
 static void test_ledger__a_clock_that_is_far_off_releases_nothing_by_rule(void **state)
 {
@@ -3312,6 +3329,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_rule_does_not_end_what_came_in_the_place_of_ours),
         cmocka_unit_test(test_ledger__a_rule_does_not_end_what_stands_beside_ours),
         cmocka_unit_test(test_ledger__a_step_does_not_end_what_stands_beside_ours),
+        cmocka_unit_test(test_ledger__a_step_that_releases_nothing_asks_nothing),
         cmocka_unit_test(test_ledger__a_rule_releases_nothing_by_what_held_before),
         cmocka_unit_test(test_ledger__a_clock_that_is_far_off_releases_nothing_by_rule),
         cmocka_unit_test(test_ledger__a_clock_that_is_far_off_holds_a_step_that_releases_up),

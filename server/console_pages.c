@@ -13,7 +13,6 @@
 #include "id.h"
 #include "json.h"
 #include "match.h"
-#include "notice.h"
 #include "policy_rules.h"
 #include "readiness.h"
 
@@ -257,9 +256,8 @@ static void hunts_part(struct console_page *p)
 
 void console_overview(struct console_page *p)
 {
-    const struct case_filter undone = {.told = notice_kind_name(NOTICE_NOT_ISOLATED),
-                                       .since = p->now - UNDONE_DAYS * DAY_MS,
-                                       .limit = LIST_SHOWN};
+    const struct case_filter undone = {
+        .not_isolated = true, .since = p->now - UNDONE_DAYS * DAY_MS, .limit = LIST_SHOWN};
     const struct case_filter failed = {.state = "failed", .limit = GLANCE_SHOWN};
     const struct case_filter waiting = {.state = "waiting", .limit = GLANCE_SHOWN};
     const struct case_filter recent = {.limit = GLANCE_SHOWN};

@@ -166,17 +166,21 @@ enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_fil
                         "SELECT " LIST_COLUMNS " FROM cases WHERE id IN"
                         " (SELECT id FROM cases WHERE alert_id = $1) ORDER BY id DESC LIMIT $2",
                         "ti", f->alert_id, (int64_t)f->limit);
+    else if (f->not_isolated)
+        code = db_query(tx, e, &rows,
+                        "SELECT " LIST_COLUMNS " FROM cases WHERE told = 'not_isolated'"
+                        " AND id >= $1 AND created >= $2 ORDER BY id DESC LIMIT $3",
+                        "iii", f->since ? id_of_time(f->since - HOUR_MS) : 0, f->since,
+                        (int64_t)f->limit);
     else
         code = db_query(tx, e, &rows,
                         "SELECT " LIST_COLUMNS " FROM cases WHERE id < $1 AND id >= $2"
                         " AND (state = $3 OR $4 = 1) AND (tenant = $5 OR $6 = 1)"
-                        " AND ($7 = 0 OR created >= $8) AND (told = $9 OR $10 = 1)"
-                        " ORDER BY id DESC LIMIT $11",
-                        "iititiiitii", f->before_id ? f->before_id : INT64_MAX,
+                        " AND ($7 = 0 OR created >= $8) ORDER BY id DESC LIMIT $9",
+                        "iititiiii", f->before_id ? f->before_id : INT64_MAX,
                         f->since ? id_of_time(f->since - HOUR_MS) : 0, f->state ? f->state : "",
                         (int64_t)!f->state, f->tenant ? f->tenant : "", (int64_t)!f->tenant,
-                        (int64_t)(f->since != 0), f->since, f->told ? f->told : "",
-                        (int64_t)!f->told, (int64_t)f->limit);
+                        (int64_t)(f->since != 0), f->since, (int64_t)f->limit);
     if (!code)
         code = store_take(rows, a, sizeof **ret, read_row, &list, e);
     if (code)

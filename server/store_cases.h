@@ -65,7 +65,7 @@ struct step_record {
 struct case_filter {
     const char *state, *tenant; /* NULL: any */
     const char *alert_id;       /* NULL: of any; else nothing but limit counts besides */
-    const char *told;           /* kind of the last notice about it; NULL: any */
+    bool not_isolated;          /* people were told so last; nothing but since and limit counts */
     int64_t since;              /* created at or after, wall ms */
     int64_t before_id;          /* cursor: only ids below; 0: from the newest */
     const char *machine_id;     /* those of it, and unread ones pushed with it; needs tenant */

@@ -1782,8 +1782,9 @@ static void test_store__a_list_does_not_read_the_facts_of_what_it_leaves_out(voi
     static const size_t facts_len = (size_t)100 * 1024;
     const struct case_filter filters[] = {{.limit = 9, .state = "failed"},
                                           {.limit = 9, .tenant = "fabrikam"},
-                                          {.limit = 9, .alert_id = "da0_-1"}};
-    static const size_t found[] = {0, 0, 1};
+                                          {.limit = 9, .alert_id = "da0_-1"},
+                                          {.limit = 9, .not_isolated = true}};
+    static const size_t found[] = {0, 0, 1, 0};
     struct shelf *f = *state;
     char *facts = arena_alloc(f->a, facts_len + 1);
 
@@ -2561,6 +2562,7 @@ static enum err_code age_fn(struct db_tx *tx, void *arg, struct err *e)
         "DROP INDEX audit_orders",
         "DROP INDEX isolations_unknown",
         "DROP INDEX isolations_displaced",
+        "DROP INDEX cases_not_isolated",
         "ALTER TABLE isolations DROP COLUMN displaced_id",
         "UPDATE isolations SET why = 'this host''s clock is 90 min ahead of Defender''s' WHERE id = 12",
     };

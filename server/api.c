@@ -78,17 +78,22 @@ static enum err_code read_release(struct db_tx *tx, void *arg, struct err *e)
     return ledger_release_at(tx, r->arena, r->i, &r->at, e);
 }
 
-/* The members that every isolation has, without the closing brace. */
-static enum err_code begin_isolation(struct json_out *o, const char *name, struct store *s,
-                                     struct arena *a, const struct isolation_record *i,
-                                     struct err *e)
+/* When it ends by itself, 0: never. */
+static enum err_code find_release(struct store *s, struct arena *a,
+                                  const struct isolation_record *i, int64_t *ret, struct err *e)
 {
-    struct release_reading release = {.arena = a, .i = i};
+    struct release_reading r = {.arena = a, .i = i};
     enum err_code code =
-        i->state == ISOLATION_ISOLATED ? db_read(s->db, read_release, &release, e) : ERR_OK;
+        i->state == ISOLATION_ISOLATED ? db_read(s->db, read_release, &r, e) : ERR_OK;
 
-    if (code)
-        return code;
+    *ret = r.at;
+    return code;
+}
+
+/* The members that every isolation has, without the closing brace. */
+static void begin_isolation(struct json_out *o, const char *name, const struct isolation_record *i,
+                            int64_t release_at)
+{
     json_out_object(o, name);
     json_out_id(o, "id", i->id);
     json_out_string(o, "tenant", i->tenant);
@@ -109,26 +114,51 @@ static enum err_code begin_isolation(struct json_out *o, const char *name, struc
     json_out_time(o, "released", i->released);
     json_out_time(o, "since", notice_since(i));
     json_out_time(o, "review", i->state == ISOLATION_ISOLATED ? i->review : 0);
-    json_out_time(o, "release_at", release.at); /* by itself, as the rule says */
+    json_out_time(o, "release_at", release_at); /* by itself, as the rule says */
     json_out_int(o, "reminded", i->reminded);
     json_out_time(o, "lapsed", i->lapsed);
     json_out_string(o, "release_action_id", i->release_id);
     json_out_string(o, "release_why", i->release_why);
     json_out_time(o, "updated", i->updated);
-    return ERR_OK;
 }
 
 /* i: NULL, there is none. */
-static enum err_code write_isolation(struct json_out *o, const char *name, struct store *s,
-                                     struct arena *a, const struct isolation_record *i,
-                                     struct err *e)
+static void write_isolation(struct json_out *o, const char *name, const struct isolation_record *i,
+                            int64_t release_at)
 {
-    enum err_code code = i ? begin_isolation(o, name, s, a, i, e) : ERR_OK;
-
-    if (!i)
+    if (!i) {
         json_out_null(o, name);
-    else if (!code)
-        json_out_object_end(o);
+        return;
+    }
+    begin_isolation(o, name, i, release_at);
+    json_out_object_end(o);
+}
+
+/* The isolations of the cases of a list, and when they end. That takes a look at all cases of each: once, however many of these
+ * are in the list. */
+struct releases {
+    size_t n;
+    struct {
+        int64_t id, at;
+    } known[API_LIMIT_MAX];
+};
+
+static enum err_code find_release_once(struct releases *r, struct store *s, struct arena *a,
+                                       const struct isolation_record *i, int64_t *ret,
+                                       struct err *e)
+{
+    enum err_code code;
+
+    for (size_t k = 0; k < r->n; k++)
+        if (r->known[k].id == i->id) {
+            *ret = r->known[k].at;
+            return ERR_OK;
+        }
+    code = find_release(s, a, i, ret, e);
+    if (!code && r->n < API_LIMIT_MAX) {
+        r->known[r->n].id = i->id;
+        r->known[r->n++].at = *ret;
+    }
     return code;
 }
 
@@ -351,6 +381,7 @@ enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf
     AUTO(arena_freep) struct arena *arena = arena_new(0);
     struct case_filter and_one = *f;
     struct json_out o = JSON_OUT(out);
+    struct releases releases = {.n = 0};
     struct case_record *list;
     size_t n = 0;
     bool more;
@@ -369,6 +400,7 @@ enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf
         struct isolation_record isolation;
         struct step_record *steps;
         struct case_record c;
+        int64_t release_at = 0;
         size_t n_steps = 0;
 
         code = own ? store_case_load(s, own, list[i].id, &c, e) : err_set(e, ERR_NOMEM, "case");
@@ -384,15 +416,15 @@ enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf
             code = ERR_OK;
             continue;
         }
+        if (!code && c.isolation)
+            code = find_release_once(&releases, s, own, &isolation, &release_at, e);
         if (code)
             return code;
         write_case(&o, &c, steps, n_steps);
         /* a case is done, too, whose isolation failed */
-        code = write_isolation(&o, "isolation", s, own, c.isolation ? &isolation : NULL, e);
+        write_isolation(&o, "isolation", c.isolation ? &isolation : NULL, release_at);
         json_out_object_end(&o);
     }
-    if (code)
-        return code;
     json_out_array_end(&o);
     json_out_id(&o, "next", more ? list[n - 1].id : 0);
     json_out_object_end(&o);
@@ -437,7 +469,7 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
     struct audit_record *orders;
     struct mute_record mute;
     struct api_story story = {.c = &c};
-    int64_t due = 0;
+    int64_t due = 0, release_at = 0;
     bool muted = false;
     enum err_code code =
         arena ? store_case_load(s, arena, id, &c, e) : err_set(e, ERR_NOMEM, "case");
@@ -457,6 +489,8 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
     }
     if (!code && c.isolation)
         code = store_isolation_load(s, arena, c.isolation, &isolation, e);
+    if (!code && c.isolation)
+        code = find_release(s, arena, &isolation, &release_at, e);
     if (!code)
         code = store_work_due(s, id, &due, e);
     if (!code)
@@ -473,9 +507,7 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
     json_out_time(&o, "due", due); /* when it is tried again, or gone on with */
     json_out_string(&o, "silenced", muted ? mute_words(&mute, arena) : NULL);
     json_out_raw(&o, "facts", c.facts);
-    code = write_isolation(&o, "isolation", s, arena, story.isolation, e);
-    if (code)
-        return code;
+    write_isolation(&o, "isolation", story.isolation, release_at);
     write_asked(&o, story.asked, story.n_asked);
     write_actions(&o, actions, story.n_actions);
     write_notices(&o, notices, story.n_notices);
@@ -492,7 +524,7 @@ enum err_code api_isolation(struct store *s, int64_t id, int64_t after_id, size_
     struct json_out o = JSON_OUT(out);
     struct isolation_record isolation;
     struct case_record *cases;
-    int64_t all = 0;
+    int64_t all = 0, release_at = 0;
     size_t n = 0;
     bool more;
     enum err_code code = arena ? store_isolation_load(s, arena, id, &isolation, e)
@@ -502,12 +534,12 @@ enum err_code api_isolation(struct store *s, int64_t id, int64_t after_id, size_
         code = store_case_list(s, arena, &of, &cases, &n, e);
     if (!code)
         code = store_case_count_shared(s, id, &all, e);
+    if (!code)
+        code = find_release(s, arena, &isolation, &release_at, e);
     if (code)
         return code;
     more = api_cut(&n, limit);
-    code = begin_isolation(&o, NULL, s, arena, &isolation, e);
-    if (code)
-        return code;
+    begin_isolation(&o, NULL, &isolation, release_at);
     json_out_int(&o, "count", all);
     json_out_array(&o, "cases");
     for (size_t i = 0; i < n; i++) {
@@ -543,10 +575,14 @@ enum err_code api_isolations(struct store *s, const struct isolation_filter *f, 
     more = api_cut(&n, f->limit);
     json_out_object(&o, NULL);
     json_out_array(&o, "isolations");
-    for (size_t i = 0; i < n && !code; i++)
-        code = write_isolation(&o, NULL, s, arena, &list[i], e);
-    if (code)
-        return code;
+    for (size_t i = 0; i < n; i++) {
+        int64_t release_at = 0;
+
+        code = find_release(s, arena, &list[i], &release_at, e);
+        if (code)
+            return code;
+        write_isolation(&o, NULL, &list[i], release_at);
+    }
     json_out_array_end(&o);
     json_out_id(&o, "next", more ? list[n - 1].id : 0);
     json_out_object_end(&o);

@@ -673,6 +673,72 @@ static void test_ledger__it_is_told_when_the_rule_releases_it(void **state)
     rig_close(&r);
 }
 
+#define SHARED 3000
+
+static enum err_code share_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct isolation_record *i = arg;
+    enum err_code code = ERR_OK;
+
+    for (int64_t k = 1; k <= SHARED && !code; k++) {
+        char alert[24];
+
+        (void)snprintf(alert, sizeof alert, "da%d_-7", (int)k);
+        code =
+            db_run(tx, e, NULL,
+                   "INSERT INTO cases (id, tenant, alert_id, source, delivery, machine_id, state,"
+                   " isolation, created, updated) VALUES ($1, $2, $3, 'relay', 0, $4, 'done', $5,"
+                   " $6, $7)",
+                   "itttiii", i->case_id + k, i->tenant, alert, i->machine_id, i->id, i->requested,
+                   i->requested);
+        if (!code)
+            code = db_run(tx, e, NULL,
+                          "INSERT INTO steps (case_id, n, handler, args, state, updated)"
+                          " VALUES ($1, 0, 'isolate', '{\"release_after\":\"30h\"}', 'done', $2)",
+                          "ii", i->case_id + k, i->requested);
+    }
+    return code;
+}
+
+/* What a list of so many cases takes of the processor, ns. */
+static int64_t list_costs(struct rig *r, size_t limit, const char *says)
+{
+    const struct case_filter f = {.limit = limit};
+    AUTO(buf_clear) struct buf text = BUF_INIT(16 << 20);
+    struct timespec from, to;
+    size_t n = 0;
+
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+    assert_int_equal(api_cases(r->store, &f, &text, NULL), ERR_OK);
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+    for (const char *p = buf_text(&text); (p = strstr(p, says)); p++)
+        n++;
+    assert_int_equal(n, limit);
+    return (to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec;
+}
+
+/* When it ends is asked of every case that shares it: of thousands once, and not for each case of a list again. */
+static void test_ledger__a_list_of_cases_asks_once_when_their_isolation_ends(void **state)
+{
+    char at[CLOCK_TEXT_SIZE];
+    struct isolation_record i;
+    const char *says;
+    int64_t one;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, "rules:\n  - {name: contain, do: [isolate: {release_after: 30h}, email: {}]}\n");
+    (void)isolated(&r);
+    i = rig_isolation(&r);
+    assert_int_equal(db_write(r.store->db, share_fn, &i, NULL), ERR_OK);
+    says =
+        arena_fmt(r.arena, "\"release_at\":\"%s\"", clock_format(i.confirmed + 30 * HOUR_MS, at));
+    (void)list_costs(&r, 1, says); /* what is read is in memory then */
+    one = list_costs(&r, 1, says);
+    assert_in_range(list_costs(&r, 200, says), 0, 40 * one);
+    rig_close(&r);
+}
+
 /* A release that was ordered, and is not asked for yet: the isolation in force is no answer to a new alert. */
 static void test_ledger__what_is_being_released_is_not_joined(void **state)
 {
@@ -3270,6 +3336,7 @@ int main(void)
         cmocka_unit_test(test_ledger__the_cases_of_an_isolation_are_counted),
         cmocka_unit_test(test_ledger__people_are_asked_again_until_somebody_answers),
         cmocka_unit_test(test_ledger__it_is_told_when_the_rule_releases_it),
+        cmocka_unit_test(test_ledger__a_list_of_cases_asks_once_when_their_isolation_ends),
         cmocka_unit_test(test_ledger__a_clock_set_back_puts_no_review_off),
         cmocka_unit_test(test_ledger__the_time_of_review_is_a_setting),
         cmocka_unit_test(test_ledger__a_false_positive_is_offered_not_released),

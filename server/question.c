@@ -611,6 +611,12 @@ bool question_is_same_person(const char *a, const char *b)
     return la == lb && strncasecmp(a, b, la) == 0;
 }
 
+/* cordon was away until it was over, and has asked nobody yet. */
+static bool is_unasked(const struct question_record *q, int64_t now)
+{
+    return now >= q->expires && !q->told && !question_is_of_one(q->kind);
+}
+
 struct answering {
     struct closing x;
     const struct question_answer *a;
@@ -715,7 +721,7 @@ static enum err_code answer_fn(struct db_tx *tx, void *arg, struct err *e)
                        "by: %lld persons must say yes to this, so each says who he is (the command "
                        "takes $SUDO_USER, else $USER)",
                        (long long)w->q.people);
-    if (w->x.now >= w->q.expires) {
+    if (w->x.now >= w->q.expires && !is_unasked(&w->q, w->x.now)) {
         w->ended = true;
         return close_question(tx, &w->x, &w->q, QUESTION_EXPIRED, "nobody answered in time", e);
     }
@@ -787,9 +793,7 @@ struct due {
 static enum err_code mind_the_clock(struct db_tx *tx, struct question_record *q, int64_t now,
                                     struct err *e)
 {
-    bool unasked = now >= q->expires && !q->told && !question_is_of_one(q->kind);
-
-    if (q->created <= now && !unasked)
+    if (q->created <= now && !is_unasked(q, now))
         return ERR_OK;
     q->expires -= q->created - now;
     q->created = now;

@@ -2117,6 +2117,22 @@ static void test_question__nobodys_time_is_over_before_he_is_asked(void **state)
     rig_close(&r);
 }
 
+/* Nor for whoever finds the question in a list before that mail is made. */
+static void test_question__an_answer_before_the_first_mail_is_in_time(void **state)
+{
+    enum question_state now;
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    many(&r, "{canary: 1, ask: {within: 20m}}");
+    (void)push_many(&r, 0, 2);
+    hands_turn(&r.hands, 25 * MINUTE_MS);
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    assert_int_equal(now, QUESTION_APPROVED);
+    rig_close(&r);
+}
+
 /* Who stands in the same place twice is one machine of a storm. */
 static void test_question__a_storm_counts_machines(void **state)
 {
@@ -3062,6 +3078,7 @@ int main(void)
         cmocka_unit_test(test_question__many_are_told_in_time_that_nobody_answered),
         cmocka_unit_test(test_question__who_is_held_back_late_is_asked_about_all_the_same),
         cmocka_unit_test(test_question__nobodys_time_is_over_before_he_is_asked),
+        cmocka_unit_test(test_question__an_answer_before_the_first_mail_is_in_time),
         cmocka_unit_test(test_question__who_is_asked_no_more_may_not_answer),
         cmocka_unit_test(test_question__a_yes_of_somebody_who_is_asked_no_more_is_none),
         cmocka_unit_test(test_question__who_is_asked_by_name_may_answer),

@@ -424,6 +424,15 @@ enum err_code work_wake(struct db_tx *tx, int64_t id, int64_t due, struct err *e
                   due, id, due);
 }
 
+enum err_code work_begin_early(struct db_tx *tx, enum work_kind kind, int64_t at, int64_t now,
+                               struct err *e)
+{
+    return db_run(tx, e, NULL,
+                  "UPDATE work SET due = $1, created = $2 WHERE kind = $3 AND due = $4"
+                  " AND created = $5 AND owner IS NULL AND due > $6",
+                  "iiiiii", now, now, (int64_t)kind, at, at, now);
+}
+
 enum err_code work_watch(struct db_tx *tx, int64_t id, enum work_kind kind, int64_t now,
                          struct err *e)
 {

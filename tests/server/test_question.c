@@ -2099,6 +2099,36 @@ static void test_question__who_is_held_back_late_is_asked_about_all_the_same(voi
     }
 }
 
+/* Who waits for the next question waits no longer than for the end of this one, whenever that is answered. */
+static void test_question__who_waits_for_the_next_question_waits_for_the_end_of_this_one(
+    void **state)
+{
+    static const bool answers[] = {true, false};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        enum question_state now;
+        struct question_record first;
+        struct err e = {0};
+        struct rig r;
+        int64_t id;
+
+        many(&r, "{canary: 1}");
+        (void)push_many(&r, 0, 1);
+        first = newest(&r);
+        rig_pass(&r, 3 * HOUR_MS + 50 * MINUTE_MS, MINUTE_MS);
+        script_many(&r);
+        id = push_many(&r, 1, 2);
+        assert_int_equal(rig_case(&r, id).state, CASE_DECIDING);
+        assert_int_equal(say(&r, "a@x.example", answers[i], NULL, &now, &e), ERR_OK);
+        rig_pass(&r, 30 * SECOND_MS, SECOND_MS);
+        /* with a yes the canary is over */
+        assert_int_equal(newest(&r).id != first.id, !answers[i]);
+        assert_int_equal(posts(&r), answers[i] ? 2 : 0);
+        rig_close(&r);
+    }
+}
+
 /* cordon was stopped before its first mail, and started when the time was over: nobody could answer who was not asked. */
 static void test_question__nobodys_time_is_over_before_he_is_asked(void **state)
 {
@@ -3077,6 +3107,8 @@ int main(void)
         cmocka_unit_test(test_question__a_clock_set_back_makes_no_time_longer),
         cmocka_unit_test(test_question__many_are_told_in_time_that_nobody_answered),
         cmocka_unit_test(test_question__who_is_held_back_late_is_asked_about_all_the_same),
+        cmocka_unit_test(
+            test_question__who_waits_for_the_next_question_waits_for_the_end_of_this_one),
         cmocka_unit_test(test_question__nobodys_time_is_over_before_he_is_asked),
         cmocka_unit_test(test_question__an_answer_before_the_first_mail_is_in_time),
         cmocka_unit_test(test_question__who_is_asked_no_more_may_not_answer),

@@ -100,6 +100,27 @@ size_t http_on_unescape(void *cls, struct MHD_Connection *conn, char *text)
     return strlen(text);
 }
 
+/* How often c is in text. */
+static size_t count_char(const char *text, char c)
+{
+    size_t n = 0;
+
+    for (; (text = strchr(text, c)); text++)
+        n++;
+    return n;
+}
+
+/* What the library keeps of a header beside its line: a record, and of cookies a copy and a record of each. */
+static size_t kept_of(const char *name, size_t name_len, const char *value, size_t value_len)
+{
+    static const char cookie[] = "Cookie";
+    size_t kept = HTTP_RECORD;
+
+    if (name_len == sizeof cookie - 1 && strncasecmp(name, cookie, name_len) == 0)
+        kept += value_len + 1 + (1 + count_char(value, ';') + count_char(value, ',')) * HTTP_RECORD;
+    return kept;
+}
+
 /* Takes one header in; see look_at_head for line_end. */
 static enum MHD_Result on_header(void *cls, enum MHD_ValueKind value_kind, const char *name,
                                  size_t name_len, const char *value, size_t value_len)
@@ -134,6 +155,7 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind value_kind, const
         http_guard_refuse(&r->guard, 503, "out of memory");
         return MHD_NO;
     }
+    r->kept += kept_of(name, name_len, value, value_len);
     r->headers[r->header_count++] = (struct header){name, value, name_len};
     return MHD_YES;
 }
@@ -141,11 +163,7 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind value_kind, const
 /* The arguments that the library has made a record of each. */
 static size_t count_arguments(const char *query)
 {
-    size_t n = *query != '\0';
-
-    for (; (query = strchr(query, '&')); query++)
-        n++;
-    return n;
+    return *query ? 1 + count_char(query, '&') : 0;
 }
 
 /* Is there room for the head of an answer beside what the library keeps of the request? Where there is none it closes the
@@ -194,9 +212,9 @@ static void look_at_head(struct http_request *r, const char *url, const char *me
         http_guard_refuse(&r->guard, 431, "the request's head is too large");
     if (r->query > r->target && r->query[-1] == '?')
         r->target[r->query - r->target - 1] = '\0'; /* the path ends where the query begins */
+    r->kept = head_len + count_arguments(r->query) * HTTP_RECORD;
     if (!r->guard.status)
         (void)MHD_get_connection_values_n(r->peer->conn, MHD_HEADER_KIND, on_header, r);
-    r->kept = head_len + (r->header_count + count_arguments(r->query)) * HTTP_RECORD;
     if (!leaves_room(r))
         http_guard_refuse(&r->guard, 431, "the request's head is too large");
     if (MHD_VERSION < 0x01000000 && r->line_end + 2 != method + head_len)

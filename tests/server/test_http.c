@@ -1004,6 +1004,34 @@ static void test_http__answers_whatever_the_head_leaves_room_for(void **state)
     app_close(app);
 }
 
+/* Of cookies it keeps a copy beside the head, and a record of each. */
+static void test_http__answers_whatever_cookies_leave_room_for(void **state)
+{
+    struct app *app = app_open(defaults());
+    unsigned taken = 0, refused = 0;
+
+    (void)state;
+    for (int cookies = 90; cookies < 150; cookies++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(64 * 1024);
+        struct raw *r = call(app);
+        struct raw_answer a;
+
+        buf_adds(&text, "GET /x HTTP/1.1\r\nHost: a\r\nCookie: a=v");
+        for (int i = 0; i < cookies; i++)
+            buf_addf(&text, "; a=%029d", i);
+        buf_adds(&text, "\r\n\r\n");
+        raw_send(r, text.data, text.len);
+        raw_answer(r, &a, false);
+        if (a.status != 200 && a.status != 431)
+            fail_msg("%d cookies: %u", cookies, a.status);
+        taken += a.status == 200;
+        refused += a.status == 431;
+        raw_free(r);
+    }
+    assert_true(taken && refused); /* the limit is in between */
+    app_close(app);
+}
+
 /* Trailers lie in the same memory, and come before the request is done: one of `size` bytes, or so many of eight. */
 static unsigned status_with_trailers(struct app *app, size_t size, int many)
 {
@@ -3263,6 +3291,7 @@ int main(void)
         cmocka_unit_test(test_http__library_pages_never_show_through),
         cmocka_unit_test(test_http__survives_heads_of_many_parts),
         cmocka_unit_test(test_http__answers_whatever_the_head_leaves_room_for),
+        cmocka_unit_test(test_http__answers_whatever_cookies_leave_room_for),
         cmocka_unit_test(test_http__answers_whatever_trailers_leave_room_for),
         cmocka_unit_test(test_http__limits_the_head),
         cmocka_unit_test(test_http__limits_the_body_by_length_before_it_is_sent),

@@ -14,10 +14,12 @@ struct forgetting {
     int64_t before, max, count;
 };
 
-/* Who pushed a case comes on record when that is judged (delivery_audit), which may be after days in which cordon was away. */
+/* Who pushed a case comes on record when that is judged (delivery_audit), which may be after days in which cordon was away.
+ * Of old ones alone, which are few: PostgreSQL compares each delivery with each of them where they are too many for its
+ * memory, and of those that a flood has just brought there may be any number. */
 #define UNRECORDED                                                                                 \
     "SELECT cases.delivery FROM work JOIN cases ON cases.id = work.id WHERE work.kind = 0"         \
-    " AND cases.state IN ('received', 'expanding')"
+    " AND cases.state IN ('received', 'expanding') AND cases.created < $1"
 _Static_assert(WORK_CASE == 0, "UNRECORDED");
 
 static enum err_code forget(struct db_tx *tx, void *arg, struct err *e)
@@ -26,8 +28,8 @@ static enum err_code forget(struct db_tx *tx, void *arg, struct err *e)
 
     return db_run(tx, e, &f->count,
                   "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries"
-                  " WHERE id NOT IN (" UNRECORDED ") ORDER BY id LIMIT $1) AND received < $2",
-                  "ii", f->max, f->before);
+                  " WHERE id NOT IN (" UNRECORDED ") ORDER BY id LIMIT $2) AND received < $3",
+                  "iii", f->before, f->max, f->before);
 }
 
 enum err_code store_forget_deliveries(struct store *s, int64_t max, int64_t *ret_count,

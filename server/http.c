@@ -270,6 +270,7 @@ void http_server_quiesce(struct http_server *s)
 {
     unsigned turns = 0;
 
+    atomic_store(&s->quiesced, true);
     pthread_mutex_lock(&s->lock);
     if (!s->socket.handed_over) /* who knocked before is answered; else the next server does it */
         while (http_accept_locked(s, http_now_ms(s)) && ++turns < s->o.max_connections)

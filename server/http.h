@@ -97,7 +97,7 @@ int64_t http_server_bodies(const struct http_server *s);
 int64_t http_server_bodies_limit(const struct http_server *s);
 /** So many connections may be open; more wait in the kernel's queue. */
 unsigned http_server_limit(const struct http_server *s);
-/** Stops accepting new connections; requests under way go on. */
+/** Stops accepting new connections; requests under way go on, and each connection ends with its next answer. */
 void http_server_quiesce(struct http_server *s);
 /**
  * Stops accepting, answers new requests on open connections with 503, waits until the requests that

@@ -288,9 +288,10 @@ static enum MHD_Result send_reply(struct http_request *r)
     struct http_server *s = p->server;
     /* Where a chunked body ends is the library's word alone: it takes a bare LF as the end of a chunk's line, extension and
      * trailer, CRs and folded lines within them, and shows none of it. A proxy in front may see the end elsewhere (RFC 9112
-     * section 11.2), so what follows is nobody's request. */
+     * section 11.2), so what follows is nobody's request. And where another server has taken over, peers find it with
+     * their next connection. */
     const bool close = r->reply.close || r->guard.chunked ||
-                       atomic_load_explicit(&s->closing, memory_order_relaxed);
+                       atomic_load_explicit(&s->quiesced, memory_order_relaxed);
     struct MHD_Response *response = response_of(r, close);
 
     if (!response || !http_watch_until(p, http_now_ms(s) + s->o.body_deadline_ms, PHASE_ANSWER))

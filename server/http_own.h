@@ -196,7 +196,7 @@ struct http_server {
 
     _Atomic int64_t bodies; /* bytes, of requests under way */
 
-    atomic_bool closing, abandoning;
+    atomic_bool quiesced, closing, abandoning;
     sem_t replied, sent; /* posted per hold that ends after HOLD_CLOSING */
 
     pthread_t watchdog;

@@ -2311,6 +2311,10 @@ static void test_http__quiesces_and_goes_on_for_those_inside(void **state)
     raw_text(r, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
     raw_answer(r, &a, false);
     assert_int_equal(a.status, 200);
+    /* who comes again is to find another server */
+    assert_non_null(raw_header(&a, "Connection"));
+    assert_string_equal(raw_header(&a, "Connection"), "close");
+    assert_int_equal(raw_until_closed(r), 0);
     raw_free(r);
     app_close(app);
 }

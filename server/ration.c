@@ -17,12 +17,14 @@ void ration_clear(struct ration *r)
 
 bool ration_takes(struct ration *r, int64_t now_ms, const char *event)
 {
+    const int64_t second = now_ms / SECOND_MS;
     int64_t withheld = 0;
     bool takes;
 
     pthread_mutex_lock(&r->lock);
-    if (now_ms / SECOND_MS != r->second) {
-        r->second = now_ms / SECOND_MS;
+    /* Who read the clock in the second before may come late. One that is further back was set back. */
+    if (second > r->second || second < r->second - 1) {
+        r->second = second;
         r->lines = 0;
         withheld = r->withheld;
         r->withheld = 0;

@@ -12,6 +12,7 @@
 #include "kit/hands.h"
 #include "kit/look.h"
 #include "log.h"
+#include "ration.h"
 #include "refusals.h"
 
 #define SOON 10000 /* ms; a deadline, not a wait */
@@ -105,6 +106,21 @@ static void test_refusals__twenty_lines_a_second_and_the_rest_is_counted(void **
     assert_int_equal(atomic_load(&d->ears.lines), 22);
 }
 
+/* Of two threads the one that read the clock first may be the second to ask. */
+static void test_refusals__a_second_that_is_over_does_not_begin_again(void **state)
+{
+    struct ration r;
+    int lines = 0;
+
+    (void)state;
+    ration_init(&r);
+    for (int i = 0; i < 1000; i++)
+        lines += ration_takes(&r, 5 * SECOND_MS - i % 2, "not_shown");
+    assert_in_range(lines, 20, 40);
+    assert_true(ration_takes(&r, 3 * SECOND_MS, "not_shown")); /* the clock was set back */
+    ration_clear(&r);
+}
+
 static void test_refusals__people_hear_of_a_flood_once(void **state)
 {
     struct desk *d = *state;
@@ -142,6 +158,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(test_refusals__##name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(twenty_lines_a_second_and_the_rest_is_counted),
+        TEST(a_second_that_is_over_does_not_begin_again),
         TEST(people_hear_of_a_flood_once),
         TEST(what_could_not_be_told_is_told_while_it_lasts),
     };

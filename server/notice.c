@@ -29,7 +29,7 @@
 #define TRIED_MS MINUTE_MS
 #define TURN_MS  (5 * SECOND_MS)
 
-/* Is a step of the case for mail.to, as it names nobody? */
+/* Was mail.to's turn, in a step of the case that names nobody? Under a silence that told nothing; what follows is told all the same. */
 static enum err_code is_for_usual(struct db_tx *tx, struct arena *a, int64_t case_id, bool *ret,
                                   struct err *e)
 {
@@ -42,7 +42,8 @@ static enum err_code is_for_usual(struct db_tx *tx, struct arena *a, int64_t cas
         AUTO(json_freep) struct json *args = NULL;
         const char *who;
 
-        if (strcmp(steps[i].handler, "email") != 0 ||
+        if (steps[i].state == STEP_WAITING || steps[i].state == STEP_SKIPPED ||
+            strcmp(steps[i].handler, "email") != 0 ||
             json_parse(steps[i].args, strlen(steps[i].args), &args, NULL))
             continue;
         who = json_get_string(args, "audience");
@@ -68,7 +69,7 @@ static size_t add_usual(const char **list, size_t n, const struct text_list *usu
 }
 
 /* Whom to write to: who is named, else who was told before, else mail.to. And where mail.to is another by now than it was for a
- * step that is for it, who is there now, too: they are to hear how it goes on. */
+ * step whose turn it was, who is there now, too: they are to hear how it goes on. */
 static enum err_code audience(struct db_tx *tx, const struct notice *n, const struct config *config,
                               struct arena *arena, const char *const **ret, size_t *ret_count,
                               struct err *e)

@@ -1498,10 +1498,13 @@ static void test_notice__a_machines_name_is_harmless_in_the_helpdesks_subject(vo
     tear_down(&r);
 }
 
-/* The people of mail.to are others since the case began: they hear how it ends; but not of one whose rule names whom it tells. */
+/* The people of mail.to are others since the case began: they hear how it ends; but not of one whose rule names whom it tells, or
+ * tells them of something else alone. */
 static void test_notice__who_is_in_mail_to_by_now_hears_how_it_goes_on(void **state)
 {
-    static const char *const steps[] = {"email: {}", "email: {to: [a@x.example]}"};
+    static const char *const steps[] = {
+        "email: {}", "email: {to: [a@x.example]}",
+        "email: {to: [a@x.example]}, {email: {}, if: {isolate: failed}}"};
 
     (void)state;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {

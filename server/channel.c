@@ -400,12 +400,11 @@ enum err_code channels_instead(struct db_tx *tx, struct engine *g, struct runtim
         const struct config_webhook *w = &config->webhooks[i];
         struct notice_spoken spoken = {0};
 
-        if (first)
-            code = notice_channel(tx, arena, n->c->id, w->way, &spoken, e);
-        if (code || spoken.last)
+        code = notice_channel(tx, arena, n->c->id, w->way, &spoken, e);
+        if (code || (first && spoken.last))
             continue;
         code = tell_webhook(tx, g, rt, arena, n, w->name, now, e);
-        *ret_posted = true;
+        *ret_posted = *ret_posted || !spoken.failed || !is_known(&spoken, n, arena);
     }
     return code;
 }

@@ -25,7 +25,7 @@ enum err_code channels_tell(struct db_tx *tx, struct engine *g, struct runtime *
 
 /** Inside a transaction: says n, which no webhook of its case's hears and nobody can be mailed, to every webhook of the
  *  configuration that does not know it; first: to those alone that were told nothing of the case. n: with its facts.
- *  *ret_posted: there is one. */
+ *  *ret_posted: there is one that has got it, or may yet: what it did not take is not posted to it again. */
 enum err_code channels_instead(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                struct arena *arena, const struct notice *n, bool first, int64_t now,
                                bool *ret_posted, struct err *e);

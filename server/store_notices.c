@@ -261,7 +261,7 @@ enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
     bool nomem = false;
     enum err_code code =
         db_query(tx, e, &rows,
-                 "SELECT id, kind, said FROM notices WHERE case_id = $1 AND channel = $2"
+                 "SELECT id, kind, said, state FROM notices WHERE case_id = $1 AND channel = $2"
                  " ORDER BY id",
                  "it", case_id, channel);
 
@@ -272,6 +272,7 @@ enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
         s.first = s.first ? s.first : s.last;
         s.kind = store_text(a, rows, 1, &nomem);
         s.said = store_text(a, rows, 2, &nomem);
+        s.failed = strcmp(db_text(rows, 3), "failed") == 0;
     }
     *ret = s;
     code = db_rows_end(rows, e);

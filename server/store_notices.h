@@ -77,6 +77,7 @@ struct notice_spoken {
     int64_t first, last; /* notices; 0: none yet */
     const char *kind;    /* of the last; NULL: there is none */
     const char *said;    /* of the last, in its subject's brackets; NULL: not on record */
+    bool failed;         /* the last has reached nobody, and will not */
 };
 
 /** What was told of a case by a channel. */

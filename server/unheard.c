@@ -237,13 +237,16 @@ static enum err_code post_own(struct db_tx *tx, const struct unheard *u, struct 
 static enum err_code post_case(struct db_tx *tx, const struct unheard *u, struct err *e)
 {
     AUTO(stand_clear) struct stand now = {0};
-    bool posted;
+    bool posted = false;
     enum err_code code = read_stand(tx, u, &now, e);
 
     if (!code && strcmp(u->n->kind, notice_kind_name(NOTICE_QUESTION)) == 0)
         code = read_question(tx, u, &now, e);
-    return code ? code
-                : channels_instead(tx, u->g, u->rt, u->arena, &now.n, false, u->now, &posted, e);
+    if (!code)
+        code = channels_instead(tx, u->g, u->rt, u->arena, &now.n, false, u->now, &posted, e);
+    if (!code && !posted) /* to others, who may get it yet */
+        code = notice_may_be_mailed(tx, u->n->case_id, &posted, e);
+    return code || posted ? code : reach_nobody(tx, u, e);
 }
 
 /* A mail will never reach anybody. What is told of a case is told where somebody who judges it has got another of the same time. */

@@ -432,14 +432,16 @@ enum err_code notice_was_posted(struct db_tx *tx, const char *about, const char 
     return code ? code : store_take_any(rows, ret, e);
 }
 
-enum err_code notice_may_be_mailed(struct db_tx *tx, int64_t case_id, bool *ret, struct err *e)
+enum err_code notice_may_be_mailed(struct db_tx *tx, const struct notice_record *n, bool *ret,
+                                   struct err *e)
 {
     struct db_rows *rows;
     enum err_code code = db_query(tx, e, &rows,
                                   "SELECT 1 FROM notices n JOIN recipients r ON r.notice_id = n.id"
                                   " WHERE n.case_id = $1 AND n.channel IS NULL"
+                                  " AND (n.created >= $2 OR n.kind = $3)"
                                   " AND r.state <> 'refused' LIMIT 1",
-                                  "i", case_id);
+                                  "iit", n->case_id, n->created, n->kind);
 
     *ret = false;
     return code ? code : store_take_any(rows, ret, e);

@@ -111,8 +111,9 @@ enum err_code notice_was_taken(struct db_tx *tx, const struct notice_record *n, 
  *  later? */
 enum err_code notice_was_posted(struct db_tx *tx, const char *about, const char *subject,
                                 int64_t since, bool *ret, struct err *e);
-/** Has a mail about the case reached anybody, or may one yet? */
-enum err_code notice_may_be_mailed(struct db_tx *tx, int64_t case_id, bool *ret, struct err *e);
+/** Has a mail about the case of n that is as new as n, or of the same kind, reached anybody, or may one yet? */
+enum err_code notice_may_be_mailed(struct db_tx *tx, const struct notice_record *n, bool *ret,
+                                   struct err *e);
 struct notice_joined {
     int64_t case_id;
     const char *address, *channel; /* NULL: mail */

@@ -147,7 +147,7 @@ static enum err_code mail_instead(struct db_tx *tx, const struct unheard *u, str
     if (!code)
         code = notice_thread(tx, u->arena, u->n->case_id, "", &thread, e);
     if (!code && thread.last_of_case && !taken)
-        code = notice_may_be_mailed(tx, u->n->case_id, &taken, e);
+        code = notice_may_be_mailed(tx, u->n, &taken, e);
     if (code || (thread.last_of_case && taken))
         return code;
     if (thread.last_of_case)
@@ -245,7 +245,7 @@ static enum err_code post_case(struct db_tx *tx, const struct unheard *u, struct
     if (!code)
         code = channels_instead(tx, u->g, u->rt, u->arena, &now.n, false, u->now, &posted, e);
     if (!code && !posted) /* to others, who may get it yet */
-        code = notice_may_be_mailed(tx, u->n->case_id, &posted, e);
+        code = notice_may_be_mailed(tx, u->n, &posted, e);
     return code || posted ? code : reach_nobody(tx, u, e);
 }
 

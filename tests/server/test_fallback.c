@@ -1038,6 +1038,37 @@ static void test_fallback__what_neither_mail_nor_post_tells_is_said(void **state
     }
 }
 
+/* Who was mailed that the isolation is asked for is mailed no more, and the webhook takes nothing: that it came to nothing is
+ * known to nobody, whoever knew the beginning. */
+static void test_fallback__what_came_after_a_mail_and_is_told_to_nobody_is_said(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r,
+             "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
+             "rules: [{name: tell, do: [isolate: {}, email: {}, webhook: {to: siem}]}]\n",
+             mail, "");
+    rig_takes_isolate(&r, 1);
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Failed", "null", "11:12"));
+    atomic_store(&nobodies, 0);
+    log_divert(count_nobodies, NULL);
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_int_equal(taken(sim, "[REQUESTED]"), 1);
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    pass(&r, 7 * DAY_MS, 6 * HOUR_MS);
+    assert_int_equal(sim_state(sim, "mails"), 1);
+    assert_int_equal(atomic_load(&nobodies), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* One of two webhooks takes nothing, and the other knows all of it: the log does not say that nobody does. */
 static void test_fallback__what_another_webhook_took_is_not_said_to_reach_nobody(void **state)
 {
@@ -2336,6 +2367,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(
             test_fallback__what_a_webhook_refuses_for_what_it_says_is_told_without_that),
         cmocka_unit_test(test_fallback__what_neither_mail_nor_post_tells_is_said),
+        cmocka_unit_test(test_fallback__what_came_after_a_mail_and_is_told_to_nobody_is_said),
         cmocka_unit_test(test_fallback__what_another_webhook_took_is_not_said_to_reach_nobody),
         cmocka_unit_test(
             test_fallback__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed),

@@ -74,8 +74,9 @@ enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runti
     const struct config_mail *mail = &rt->config->mail;
     const struct mime_header headers[] = {{"X-Cordon-About", n->about},
                                           {"X-Cordon-State", n->kind}};
-    struct letter_post post = {.to = (const char *const *)mail->to.items,
-                               .n_to = mail->to.count,
+    const bool usual = mail->to.count || !n->n_to;
+    struct letter_post post = {.to = usual ? (const char *const *)mail->to.items : n->to,
+                               .n_to = usual ? mail->to.count : n->n_to,
                                .headers = headers,
                                .n_headers = sizeof headers / sizeof *headers};
     struct notice_record r = {.about = n->about, .kind = n->kind, .sender = mail->from};

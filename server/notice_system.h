@@ -25,6 +25,8 @@ struct notice_system {
     int64_t not_within;
     const struct notice_system_fact *facts; /* rows below the body; may be NULL */
     size_t n_facts;
+    const char *const *to; /* whom, where there is no mail.to; n_to 0: then nobody */
+    size_t n_to;
     bool posted; /* to every webhook, though people can be mailed: it is their mail that fails */
     /* It is logged when it is on disk, by notice_system_log; else as it is put. */
     bool logged_after;

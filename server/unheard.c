@@ -94,10 +94,13 @@ static bool is_of_cases(const struct notice_record *n)
            strcmp(n->kind, notice_kind_name(NOTICE_NOT_ISOLATED)) == 0;
 }
 
-/* A far end may refuse a notice for what it says, and others chose some of that: one without a word of theirs is tried. */
+/* A far end may refuse a notice for what it says, and others chose some of that: one without a word of theirs is tried. It goes
+ * to whom a mail was for where there is no mail.to. */
 static enum err_code tell_bare(struct db_tx *tx, const struct unheard *u, struct err *e)
 {
     char id[ID_TEXT_SIZE];
+    size_t n_to = u->n->channel ? 0 : u->n->n_recipients;
+    const char **to = arena_array(u->arena, n_to + 1, sizeof *to);
     const char *what = u->n->case_id ? arena_fmt(u->arena, "case %s", id_format(u->n->case_id, id))
                                      : "several cases";
     const struct notice_system_fact facts[] = {{"It told", u->n->kind}};
@@ -113,10 +116,14 @@ static enum err_code tell_bare(struct db_tx *tx, const struct unheard *u, struct
         .not_within = ENGINE_LATE_MS,
         .facts = facts,
         .n_facts = sizeof facts / sizeof *facts,
+        .to = to,
+        .n_to = n_to,
         .logged_after = true};
 
-    if (!what || !n.about || !n.subject)
+    if (!what || !n.about || !n.subject || !to)
         return err_set(e, ERR_NOMEM, "notice");
+    for (size_t i = 0; i < n_to; i++)
+        to[i] = u->n->recipients[i].address;
     return notice_system_put(tx, u->g, u->rt, u->arena, &n, u->now, e);
 }
 

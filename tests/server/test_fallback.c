@@ -964,6 +964,35 @@ static void test_fallback__what_is_refused_for_what_it_says_is_told_without_that
     sim_stop(sim);
 }
 
+/* Nor is there a mail.to: those whom the rule names are told so. */
+static void test_fallback__who_refused_what_it_says_is_told_without_that_where_there_is_no_mail_to(
+    void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    struct runtime *rt;
+    char mail[200];
+    struct work w;
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    rt = read_rules(&r, "rules: [{name: tell, do: [email: {to: [here@x.example]}]}]\n", mail, "");
+    rt->config->mail.to.count = 0;
+    engine_use(r.g, rt);
+    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\"}}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_true(rig_claim(&r, WORK_NOTICE, &w));
+    notice_run(r.g, &w);
+    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
+    work_all(&r);
+    assert_int_equal(taken(sim, "[CORDON] what was told about case "), 1);
+    assert_int_equal(sim_state(sim, "mails"), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* So it is of a post, after days, where nobody can be mailed. */
 static void test_fallback__what_a_webhook_refuses_for_what_it_says_is_told_without_that(
     void **state)
@@ -2364,6 +2393,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_reaches_nobody_at_all_is_said),
         cmocka_unit_test(test_fallback__a_mail_that_reaches_nobody_is_said_to),
         cmocka_unit_test(test_fallback__what_is_refused_for_what_it_says_is_told_without_that),
+        cmocka_unit_test(
+            test_fallback__who_refused_what_it_says_is_told_without_that_where_there_is_no_mail_to),
         cmocka_unit_test(
             test_fallback__what_a_webhook_refuses_for_what_it_says_is_told_without_that),
         cmocka_unit_test(test_fallback__what_neither_mail_nor_post_tells_is_said),

@@ -1,0 +1,713 @@
+/* test_unheard.c - what is told in the place of a notice that reached nobody, on a clock whose hands the test turns.
+ *
+ * The mail server is the simulator's: what counts is what it took, and what was posted to the peer.
+ */
+#include "fallback_kit.h"
+
+#include <stdatomic.h>
+
+#include "notice_system.h"
+#include "smtp.h"
+
+/* Nobody but a webhook was told of the case, and that takes nothing, or is not configured any more. */
+static void test_unheard__what_no_webhook_takes_goes_to_mail_to(void **state)
+{
+    static const struct {
+        const char *rules, *after; /* of a reload; NULL: there is none */
+        int64_t wait_ms, step_ms;
+        size_t taken;
+    } rows[] = {
+        {"webhook: {to: siem}", NULL, 6 * DAY_MS, 2 * HOUR_MS, 1},
+        {"webhook: {to: siem}", "webhook: {to: chat}", HOUR_MS, MINUTE_MS, 1},
+        {"webhook: {to: siem}, email: {}", "webhook: {to: chat}", HOUR_MS, MINUTE_MS, 1}, /* once */
+    };
+    static const char parts[] = "webhooks: {%s: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
+                                "rules: [{name: tell, do: [%s]}]\n";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim *sim = sim_start(NULL);
+        char mail[200], rules[300];
+        struct rig r;
+
+        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+        (void)snprintf(rules, sizeof rules, parts, "siem", rows[i].rules);
+        open_rig(&r, rules, mail, "");
+        (void)rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        if (rows[i].after) {
+            (void)snprintf(rules, sizeof rules, parts, "chat", rows[i].after);
+            use_rules(&r, rules, mail, "");
+        }
+        pass(&r, rows[i].wait_ms, rows[i].step_ms);
+        assert_int_equal(taken(sim, "[ALERT]"), rows[i].taken);
+        close_rig(&r);
+        sim_stop(sim);
+    }
+}
+
+/* Nor can it be mailed to anybody at all: where there are webhooks, those hear it, once. */
+static void test_unheard__what_no_mail_can_tell_is_posted(void **state)
+{
+    static const struct {
+        const char *steps;
+        int posts;
+        const char *said; /* in the last of them; NULL: there is none */
+    } rows[] = {
+        {"email: {to: [gone@x.example]}", 1, "[ALERT] "},
+        {"email: {to: [here@x.example]}, email: {to: [gone@x.example]}", 0, NULL},
+        {"webhook: {to: siem}, email: {to: [gone@x.example]}", 1, "[ALERT] "},
+        {"isolate: {}, email: {to: [gone@x.example]}", 2, "[ISOLATED] "},
+        /* the user's helpdesk has got its mail, and judges nothing */
+        {"isolate: {}, email: {to: [gone@x.example]},"
+         " email: {audience: desk, to: [desk@x.example]}",
+         2, "[ISOLATED] "},
+        /* the post is not there yet when the mail is refused */
+        {"tag: {add: x}, email: {to: [gone@x.example]}, webhook: {to: siem}", 1, "[NOT DONE: tag"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim *sim = sim_start(NULL);
+        const char *last = NULL;
+        char mail[200], rules[400];
+        struct rig r;
+
+        print_message("  %s\n", rows[i].steps);
+        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+        open_rig(&r, RULES_MAIL_ONLY, mail, "");
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                       "rules: [{name: tell, do: [%s]}]\n",
+                       peer_url(r.peer), rows[i].steps);
+        use_rules(&r, rules, mail, "");
+        rig_says(&r, "POST", "/hook", 0, 200, "ok");
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        sim_tell(sim, "/config",
+                 "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\","
+                 "\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+        (void)rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        pass(&r, HOUR_MS, MINUTE_MS);
+        assert_int_equal(rig_seen(&r, "POST", "/hook"), rows[i].posts);
+        for (size_t k = 0; k < peer_count(r.peer); k++)
+            if (strcmp(peer_request(r.peer, k)->target, "/hook") == 0)
+                last = peer_request(r.peer, k)->body;
+        assert_true(!last == !rows[i].said);
+        if (last && rows[i].said)
+            assert_non_null(strstr(last, rows[i].said));
+        close_rig(&r);
+        sim_stop(sim);
+    }
+}
+
+/* mail.to is gone, and mended while a case is under way: who was posted how it stood is posted how it ended. */
+static void test_unheard__who_was_posted_what_no_mail_can_tell_hears_the_end(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[300];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_ISOLATE_AND_MAIL,
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    rig_takes_isolate(&r, 1);
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 1);
+    assert_non_null(strstr(last_post(&r), "[REQUESTED] "));
+    sim_tell(sim, "/config", "{\"smtp\":{\"reject\":{}}}");
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(taken(sim, "[ISOLATED]"), 1);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
+    assert_non_null(strstr(last_post(&r), "[ISOLATED] "));
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* In a storm most cases have no mail of their own: those of a digest that reaches nobody are posted as well. */
+static void test_unheard__the_cases_of_a_digest_that_no_mail_can_tell_are_posted(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[300], alert[300];
+    struct runtime *rt;
+    const char *body;
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_MAIL_ONLY,
+                   peer_url(r.peer));
+    rt = read_rules(&r, rules, mail, "");
+    rt->config->mail.group.interval_ms = 5 * MINUTE_MS;
+    engine_use(r.g, rt);
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    for (int i = 0; i < 3; i++) {
+        char id[40];
+
+        (void)snprintf(id, sizeof id, "da%d_-1", i);
+        (void)snprintf(alert, sizeof alert,
+                       "{\"id\":\"%s\",\"severity\":\"Medium\",\"title\":\"Number %d\","
+                       "\"machineId\":\"" MACHINE "\"}",
+                       id, i);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/hook", 0, 200, "ok");
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, alert);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        (void)rig_push(&r, id, MACHINE);
+        (void)rig_work(&r);
+    }
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(sim_state(sim, "mails"), 0);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2); /* of the first, and of the others */
+    body = last_post(&r);
+    assert_non_null(strstr(body, "[2 ALERT] 2 cases"));
+    assert_non_null(strstr(body, "Number 1"));
+    assert_non_null(strstr(body, "Number 2"));
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* The mail server is down, and a reload has webhooks in its place: they hear what waits for it, or is held for a digest. */
+static void test_unheard__what_waits_for_mail_is_posted_when_there_is_none_any_more(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[300], alert[300];
+    struct runtime *rt;
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    rt = read_rules(&r, RULES_MAIL_ONLY, mail, "");
+    rt->config->mail.group.interval_ms = 5 * MINUTE_MS;
+    engine_use(r.g, rt);
+    sim_tell(sim, "/config", DOWN);
+    for (int i = 0; i < 3; i++) {
+        char id[40];
+
+        (void)snprintf(id, sizeof id, "da%d_-1", i);
+        (void)snprintf(alert, sizeof alert,
+                       "{\"id\":\"%s\",\"severity\":\"Medium\",\"title\":\"Number %d\","
+                       "\"machineId\":\"" MACHINE "\"}",
+                       id, i);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/hook", 0, 200, "ok");
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, alert);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        (void)rig_push(&r, id, MACHINE);
+        (void)rig_work(&r);
+    }
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
+                   peer_url(r.peer));
+    rt = read_rules(&r, rules, mail, "");
+    rt->config->mail.server = NULL;
+    rt->config->mail.from = NULL;
+    rt->config->mail.to.count = 0;
+    rt->config->mail.n_ways = 0;
+    engine_use(r.g, rt);
+    pass(&r, 2 * HOUR_MS, 5 * MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
+    assert_int_equal(posted(&r, "Number 0"), 1);
+    assert_int_equal(posted(&r, "[2 ALERT] 2 cases"), 1);
+    assert_int_equal(posted(&r, "Number 2"), 1);
+    pass(&r, DAY_MS, 4 * HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* Nor can the question reach any of those who may answer: it is posted as one, once, with how to answer; and then its end. */
+static void test_unheard__a_question_that_no_mail_can_ask_is_posted(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[400];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(
+        rules, sizeof rules,
+        "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+        "rules: [{name: contain, do: [ask: {approvers: [gone@x.example, left@x.example]},"
+        " isolate: {}, email: {}]}]\n",
+        peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\","
+             "\"left@x.example\":\"550 5.1.1 no such user\","
+             "\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 1);
+    assert_non_null(strstr(last_post(&r), "[QUESTION] "));
+    assert_non_null(strstr(last_post(&r), "isolate full"));
+    assert_non_null(strstr(last_post(&r), "cordon approve "));
+    assert_null(strstr(last_post(&r), "/approve/"));
+    pass(&r, 5 * HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
+    assert_non_null(strstr(last_post(&r), "[NOT ISOLATED: nobody answered in time]"));
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* Nor can one about many: it is posted, and so is that nobody answered, which is all that people hear of its cases. */
+static void test_unheard__a_question_over_many_that_no_mail_can_ask_is_posted(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[500];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: contain, do: [isolate: {}]}]\n"
+                   "safety: {canary: 1, ask: {approvers: [gone@x.example, left@x.example]}}\n",
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\","
+             "\"left@x.example\":\"550 5.1.1 no such user\","
+             "\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(posted(&r, "[QUESTION] 1 machine: "), 1);
+    assert_non_null(strstr(last_post(&r), "cordon approve "));
+    assert_non_null(strstr(last_post(&r), "ws-114"));
+    assert_null(strstr(last_post(&r), "/approve/"));
+    pass(&r, 5 * HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(posted(&r, "[NOT ISOLATED: nobody answered in time] 1 machine"), 1);
+    assert_non_null(strstr(last_post(&r), "cordon cases retry"));
+    assert_non_null(strstr(last_post(&r), "ws-114"));
+    assert_int_equal(posted(&r, ""), 2);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* Nor what cordon says of itself. */
+static void test_unheard__what_cordon_can_mail_nobody_of_itself_is_posted(void **state)
+{
+    const struct notice_system quiet = {.about = "source:flow",
+                                        .kind = "source_quiet",
+                                        .subject = "source flow is quiet",
+                                        .headline = "A source went quiet",
+                                        .body = "Nothing came from it."};
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[300];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_MAIL_ONLY,
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    assert_int_equal(notice_system_tell(r.g, &quiet, NULL), ERR_OK);
+    work_all(&r);
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(posted(&r, "[CORDON] source flow is quiet"), 1);
+    assert_non_null(strstr(last_post(&r), "Nothing came from it."));
+    assert_int_equal(posted(&r, ""), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+static atomic_size_t nobodies; /* of cases, and of what is cordon's own */
+
+static void count_nobodies(enum log_level level, const char *line, void *ctx)
+{
+    (void)level, (void)ctx;
+    if (strstr(line, "\"event\":\"nobody_told\"") &&
+        (strstr(line, "\"case\":") || strstr(line, "source:flow")))
+        atomic_fetch_add(&nobodies, 1);
+}
+
+/* There is nobody to mail, either: nobody knows, and the log says so. */
+static void test_unheard__what_reaches_nobody_at_all_is_said(void **state)
+{
+    static const char *const steps[] = {"webhook: {to: siem}", "isolate: {}, webhook: {to: siem}"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct notice_record *list;
+        struct runtime *rt;
+        char rules[300];
+        struct rig r;
+        size_t n = 0;
+        int64_t id;
+
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
+                       "rules: [{name: tell, do: [%s]}]\n",
+                       steps[i]);
+        open_rig(&r, rules, NO_SERVER, "");
+        rt = read_rules(&r, rules, NO_SERVER, "");
+        rt->config->mail.server = NULL;
+        rt->config->mail.to.count = 0;
+        engine_use(r.g, rt);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 403, "{}");
+        atomic_store(&nobodies, 0);
+        log_divert(count_nobodies, NULL);
+        id = rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        assert_int_equal(atomic_load(&nobodies), 0);
+        pass(&r, 6 * DAY_MS, 2 * HOUR_MS);
+        assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, 1); /* what took nothing for five days is not asked anew, for ever */
+        assert_string_equal(list[0].kind, i ? "not_isolated" : "alert");
+        assert_string_equal(list[0].state, "failed");
+        assert_int_equal(atomic_load(&nobodies), 1);
+        close_rig(&r);
+    }
+}
+
+/* Nor does a mail reach anybody, and there is no webhook: the log says so, of a case and of what is cordon's own. */
+static void test_unheard__a_mail_that_reaches_nobody_is_said_to(void **state)
+{
+    static const char gone[] =
+        "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\","
+        "\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}";
+    static const char *const steps[] = {
+        "email: {}", "email: {to: [here@x.example]}, email: {to: [gone@x.example]}"};
+    const struct notice_system quiet = {.about = "source:flow",
+                                        .kind = "source_quiet",
+                                        .subject = "source flow is quiet",
+                                        .headline = "A source went quiet",
+                                        .body = "Nothing came from it."};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct sim *sim = sim_start(NULL);
+        char mail[200], rules[200];
+        struct rig r;
+
+        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+        (void)snprintf(rules, sizeof rules, "rules: [{name: tell, do: [%s]}]\n", steps[i]);
+        open_rig(&r, rules, mail, "");
+        sim_tell(sim, "/config", gone);
+        atomic_store(&nobodies, 0);
+        log_divert(count_nobodies, NULL);
+        (void)rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        assert_int_equal(atomic_load(&nobodies), i ? 0 : 1); /* somebody has got one */
+        assert_int_equal(notice_system_tell(r.g, &quiet, NULL), ERR_OK);
+        work_all(&r);
+        assert_int_equal(atomic_load(&nobodies), i ? 1 : 2);
+        close_rig(&r);
+        sim_stop(sim);
+    }
+}
+
+/* A file has a name for which the mail server takes no mail: one without it says that there is something to look at. */
+static void test_unheard__what_is_refused_for_what_it_says_is_told_without_that(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], id[ID_TEXT_SIZE];
+    struct work w;
+    struct rig r;
+    int64_t of;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_ISOLATE_AND_MAIL, mail, "");
+    rig_takes_isolate(&r, 1);
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\"}}");
+    of = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_true(rig_claim(&r, WORK_NOTICE, &w));
+    notice_run(r.g, &w);
+    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
+    work_all(&r);
+    assert_int_equal(taken(sim, "[CORDON] what was told about case "), 1);
+    assert_int_equal(sim_state(sim, "mails"), 1);
+    {
+        AUTO(json_freep) struct json *mails = sim_get(sim, "/mails");
+        const char *raw = json_get_string(json_first(json_get(mails, "mails")), "raw");
+
+        assert_non_null(strstr(raw, id_format(of, id)));
+        assert_null(strstr(raw, "Credential"));
+        assert_null(strstr(raw, "ws-114"));
+    }
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* Nor is there a mail.to: those whom the rule names are told so. */
+static void test_unheard__who_refused_what_it_says_is_told_without_that_where_there_is_no_mail_to(
+    void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    struct runtime *rt;
+    char mail[200];
+    struct work w;
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    rt = read_rules(&r, "rules: [{name: tell, do: [email: {to: [here@x.example]}]}]\n", mail, "");
+    rt->config->mail.to.count = 0;
+    engine_use(r.g, rt);
+    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\"}}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_true(rig_claim(&r, WORK_NOTICE, &w));
+    notice_run(r.g, &w);
+    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
+    work_all(&r);
+    assert_int_equal(taken(sim, "[CORDON] what was told about case "), 1);
+    assert_int_equal(sim_state(sim, "mails"), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* So it is of a post, after days, where nobody can be mailed. */
+static void test_unheard__what_a_webhook_refuses_for_what_it_says_is_told_without_that(void **state)
+{
+    struct runtime *rt;
+    char rules[300];
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
+                   peer_url(r.peer));
+    rt = read_rules(&r, rules, NO_SERVER, "");
+    rt->config->mail.server = NULL;
+    rt->config->mail.to.count = 0;
+    engine_use(r.g, rt);
+    rig_says(&r, "POST", "/hook", 0, 403, "blocked by the firewall");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 6 * DAY_MS, 6 * HOUR_MS);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    pass(&r, DAY_MS, HOUR_MS);
+    assert_int_equal(posted(&r, "[CORDON] what was told about case "), 1);
+    assert_int_equal(posted(&r, "Credential"), 0);
+    close_rig(&r);
+}
+
+/* Neither the mail of a case nor its post reaches anybody: that is said when the last of them is given up, whichever that is; not
+ * where a mail has. */
+static void test_unheard__what_neither_mail_nor_post_tells_is_said(void **state)
+{
+    static const struct {
+        const char *steps, *reply; /* of the mail server, for mail.to */
+        size_t said;
+    } rows[] = {
+        {"email: {}, webhook: {to: siem}", "550 5.1.1 no such user", 1},
+        {"webhook: {to: siem}", "550 5.1.1 no such user", 1},
+        {"webhook: {to: siem}, email: {}", "451 4.7.1 try later", 1},
+        {"email: {}, webhook: {to: siem}", NULL, 0},
+        {"webhook: {to: siem}", NULL, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim *sim = sim_start(NULL);
+        char mail[200], rules[300];
+        struct rig r;
+
+        print_message("  %s: %s\n", rows[i].steps, rows[i].reply ? rows[i].reply : "taken");
+        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
+                       "rules: [{name: tell, do: [%s]}]\n",
+                       rows[i].steps);
+        open_rig(&r, rules, mail, "");
+        if (rows[i].reply)
+            sim_tellf(sim, "/config", "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"%s\"}}}",
+                      rows[i].reply);
+        atomic_store(&nobodies, 0);
+        log_divert(count_nobodies, NULL);
+        (void)rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        assert_int_equal(atomic_load(&nobodies), 0); /* the post waits */
+        hands_turn(&r.hands, MINUTE_MS);
+        pass(&r, 6 * DAY_MS, 6 * HOUR_MS);
+        assert_int_equal(atomic_load(&nobodies), rows[i].said);
+        close_rig(&r);
+        sim_stop(sim);
+    }
+}
+
+/* Who was mailed that the isolation is asked for is mailed no more, and the webhook takes nothing: that it came to nothing is
+ * known to nobody, whoever knew the beginning. */
+static void test_unheard__what_came_after_a_mail_and_is_told_to_nobody_is_said(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r,
+             "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
+             "rules: [{name: tell, do: [isolate: {}, email: {}, webhook: {to: siem}]}]\n",
+             mail, "");
+    rig_takes_isolate(&r, 1);
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Failed", "null", "11:12"));
+    atomic_store(&nobodies, 0);
+    log_divert(count_nobodies, NULL);
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_int_equal(taken(sim, "[REQUESTED]"), 1);
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    pass(&r, 7 * DAY_MS, 6 * HOUR_MS);
+    assert_int_equal(sim_state(sim, "mails"), 1);
+    assert_int_equal(atomic_load(&nobodies), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* One of two webhooks takes nothing, and the other knows all of it: the log does not say that nobody does. */
+static void test_unheard__what_another_webhook_took_is_not_said_to_reach_nobody(void **state)
+{
+    const struct notice_system quiet = {.about = "source:flow",
+                                        .kind = "source_quiet",
+                                        .subject = "source flow is quiet",
+                                        .headline = "A source went quiet",
+                                        .body = "Nothing came from it."};
+    struct runtime *rt;
+    char rules[400];
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack},"
+                   " chat: {url: '%s/chat', template: slack}}\n"
+                   "rules: [{name: tell, do: [webhook: {to: siem}, webhook: {to: chat}]}]\n",
+                   peer_url(r.peer));
+    rt = read_rules(&r, rules, NO_SERVER, "");
+    rt->config->mail.server = NULL;
+    rt->config->mail.to.count = 0;
+    engine_use(r.g, rt);
+    rig_says(&r, "POST", "/chat", 0, 200, "ok");
+    atomic_store(&nobodies, 0);
+    log_divert(count_nobodies, NULL);
+    (void)rig_push(&r, ALERT, MACHINE);
+    assert_int_equal(notice_system_tell(r.g, &quiet, NULL), ERR_OK);
+    work_all(&r);
+    assert_int_equal(rig_seen(&r, "POST", "/chat"), 2);
+    pass(&r, 6 * DAY_MS, 2 * HOUR_MS);
+    assert_int_equal(atomic_load(&nobodies), 0);
+    close_rig(&r);
+}
+
+/* There is nobody to mail, and the webhook has another name since a reload: what the old one did not get the new one does, as
+ * the case stands then. */
+static void test_unheard__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed(
+    void **state)
+{
+    static const char parts[] = "webhooks: {%s: {url: '%s/%s', template: slack}}\n"
+                                "rules: [{name: tell, do: [webhook: {to: %s}]}]\n";
+    static const struct {
+        int alert; /* how Defender answers when it is asked for it */
+        const char *said;
+    } rows[] = {{200, "[ALERT] High: Credential memory read"}, {404, "[NOT ISOLATED: "}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, rows[i].alert, rows[i].alert == 200 ? ALERT_DOC : "{}");
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "POST", "/siem", 0, 503, "no");
+        rig_says(&r, "POST", "/chat", 0, 200, "ok");
+        for (int k = 0; k < 2; k++) {
+            const char *name = k ? "chat" : "siem";
+            struct runtime *rt;
+            char rules[400];
+
+            (void)snprintf(rules, sizeof rules, parts, name, peer_url(r.peer), name, name);
+            rt = read_rules(&r, rules, NO_SERVER, "");
+            rt->config->mail.server = NULL;
+            rt->config->mail.to.count = 0;
+            engine_use(r.g, rt);
+            if (k == 0)
+                (void)rig_push(&r, ALERT, MACHINE);
+            work_all(&r);
+            if (k == 0)
+                pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+            assert_true(rig_seen(&r, "POST", "/siem") > 0);
+            assert_true(k == 1 || rig_seen(&r, "POST", "/chat") == 0);
+        }
+        pass(&r, HOUR_MS, MINUTE_MS);
+        assert_non_null(peer_request_for(r.peer, "/chat"));
+        assert_non_null(strstr(peer_request_for(r.peer, "/chat")->body, rows[i].said));
+        close_rig(&r);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unheard__what_no_webhook_takes_goes_to_mail_to),
+        cmocka_unit_test(test_unheard__what_no_mail_can_tell_is_posted),
+        cmocka_unit_test(test_unheard__who_was_posted_what_no_mail_can_tell_hears_the_end),
+        cmocka_unit_test(test_unheard__the_cases_of_a_digest_that_no_mail_can_tell_are_posted),
+        cmocka_unit_test(test_unheard__what_waits_for_mail_is_posted_when_there_is_none_any_more),
+        cmocka_unit_test(test_unheard__a_question_that_no_mail_can_ask_is_posted),
+        cmocka_unit_test(test_unheard__a_question_over_many_that_no_mail_can_ask_is_posted),
+        cmocka_unit_test(test_unheard__what_cordon_can_mail_nobody_of_itself_is_posted),
+        cmocka_unit_test(test_unheard__what_reaches_nobody_at_all_is_said),
+        cmocka_unit_test(test_unheard__a_mail_that_reaches_nobody_is_said_to),
+        cmocka_unit_test(test_unheard__what_is_refused_for_what_it_says_is_told_without_that),
+        cmocka_unit_test(
+            test_unheard__who_refused_what_it_says_is_told_without_that_where_there_is_no_mail_to),
+        cmocka_unit_test(
+            test_unheard__what_a_webhook_refuses_for_what_it_says_is_told_without_that),
+        cmocka_unit_test(test_unheard__what_neither_mail_nor_post_tells_is_said),
+        cmocka_unit_test(test_unheard__what_came_after_a_mail_and_is_told_to_nobody_is_said),
+        cmocka_unit_test(test_unheard__what_another_webhook_took_is_not_said_to_reach_nobody),
+        cmocka_unit_test(
+            test_unheard__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed),
+    };
+
+    if (argc == 2 && !strcmp(argv[1], "smtp-child"))
+        return smtp_child_main(STDIN_FILENO, STDOUT_FILENO);
+    return cmocka_run_group_tests_name("unheard", tests, NULL, NULL);
+}

@@ -132,7 +132,9 @@ static enum err_code send_to(const struct mail_graph *g, const char *url, const 
 
     if (code == ERR_TOO_BIG) { /* and it stays so, as where a mail server says it (552) */
         mail_results_set(results, n, MAIL_REFUSED, false, why.text);
-        return ERR_OK;
+        if (e)
+            *e = why;
+        return code;
     }
     for (int tries = 0; tries < 2 && (!tries || stale); tries++) {
         int64_t left = deadline - clock_mono_ms(clock_system());

@@ -32,7 +32,7 @@ struct mail_graph { /* all borrowed for the call */
  * Returns   ERR_OK: each recipient's fate stands in results. Otherwise nobody was reached, each is MAIL_RETRY and
  *           e says why: ERR_THROTTLED and ERR_AGAIN (e->retry_ms: before that no call makes sense); ERR_DENIED,
  *           ERR_FORBIDDEN, ERR_NOT_FOUND, ERR_REFUSED: a person must act, e says how; what token_get returned;
- *           ERR_TIMEOUT; ERR_NOMEM.
+ *           ERR_TIMEOUT; ERR_NOMEM. ERR_TOO_BIG: the message is too long, each is MAIL_REFUSED, and Graph was not asked.
  * Threads   any.
  */
 enum err_code mail_graph_send(const struct mail_graph *g, const char *const *to, size_t n,

@@ -101,6 +101,12 @@ static int64_t be_patient(struct engine *g, struct way *way, const struct way_ma
                : 0;
 }
 
+/* A message that is too long for a way was refused without it: whether it works nobody knows. */
+static bool is_unasked(enum err_code code, const struct mail_result *sent)
+{
+    return code == ERR_TOO_BIG && sent[0].fate == MAIL_REFUSED;
+}
+
 /* One way, for all that wait. False: it failed, whatever single recipients came to. */
 static bool try_way(struct engine *g, struct way *way, const struct way_mail *m, struct pending *p,
                     int64_t room_ms, struct mail_result *results, struct ways_sent *ret)
@@ -124,7 +130,8 @@ static bool try_way(struct engine *g, struct way *way, const struct way_mail *m,
     ret->tries[t].ok = !code;
     ret->tries[t].let_in = code && sent[0].for_all;
     ret->tries[t].alone =
-        (code == ERR_REFUSED || ret->tries[t].let_in) && way_takes_others(way, m->id);
+        is_unasked(code, sent) ||
+        ((code == ERR_REFUSED || ret->tries[t].let_in) && way_takes_others(way, m->id));
     (void)snprintf(ret->tries[t].why, sizeof ret->tries[t].why, "%s", code ? e.text : "");
     /* How long one wants to be left alone is no reason for another to wait. */
     if (!t || e.retry_ms < ret->retry_ms)

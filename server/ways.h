@@ -25,7 +25,8 @@ struct ways_sent {
         const char *name, *words;
         bool ok;
         bool let_in; /* not ok: the server let us in and took nothing */
-        bool alone;  /* not ok: it takes others, and says something of this one alone */
+        bool
+            alone; /* not ok: it takes others, or was not asked: that says something of this one alone */
         char why[ERR_TEXT_SIZE];
     } tries[CONFIG_WAYS_MAX]; /* in their order */
     size_t n;

@@ -1372,6 +1372,40 @@ static void test_fallback__a_server_that_takes_no_mail_is_known_to_the_next_proc
     sim_stop(second);
 }
 
+/* Graph takes nothing for hours. A mail that is too long for it is not tried there, and so says nothing of it. */
+static void test_fallback__what_is_too_long_for_a_way_does_not_make_it_work(void **state)
+{
+    const char *to = "soc@contoso.example";
+    AUTO(buf_clear) struct buf message = BUF_INIT(4 << 20);
+    struct way_mail mail = {.id = 1, .from = "cordon@contoso.example", .to = &to, .n = 1};
+    struct mail_result result = {0};
+    struct ways_sent sent;
+    struct runtime *rt;
+    char graph[300];
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+    (void)snprintf(graph, sizeof graph, "    graph_url: %s/graph\n", peer_url(r.peer));
+    r.tenants = graph;
+    use_rules(&r, RULES_MAIL_ONLY, "  server: graph:cordon@contoso.example\n", "");
+    rig_says(&r, "POST", "/graph/", 0, 503, "{}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_true(record(&r, "mail").failing > 0);
+    while (message.len < (3 << 20))
+        buf_adds(&message, "Subject: x\r\n");
+    mail.message = buf_text(&message);
+    mail.len = message.len;
+    rt = engine_runtime(r.g);
+    ways_send(r.g, rt, rt->ways, 1, &mail, clock_wall_ms(&r.hands.clock), &result, &sent);
+    assert_int_equal(result.fate, MAIL_REFUSED);
+    assert_true(sent.tries[0].alone);
+    assert_false(is_well(&r, "mail"));
+    runtime_unref(rt);
+    close_rig(&r);
+}
+
 /* The first wants to be left alone for an hour; the second is away for a moment, and is asked again when it may be back. */
 static void test_fallback__one_way_that_is_throttled_holds_up_no_other(void **state)
 {
@@ -1601,6 +1635,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__a_server_that_hangs_up_on_each_message_does_not_work),
         cmocka_unit_test(test_fallback__a_server_that_takes_no_mail_is_no_way_out),
         cmocka_unit_test(test_fallback__a_server_that_takes_no_mail_is_known_to_the_next_process),
+        cmocka_unit_test(test_fallback__what_is_too_long_for_a_way_does_not_make_it_work),
         cmocka_unit_test(test_fallback__one_way_that_is_throttled_holds_up_no_other),
         cmocka_unit_test(test_fallback__a_reload_leaves_a_way_alone_that_wants_it),
         cmocka_unit_test(test_fallback__a_restart_begins_no_time_anew),

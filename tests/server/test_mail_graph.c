@@ -133,7 +133,7 @@ static void test_mail_graph__a_message_that_is_too_long_is_refused(void **state)
         buf_adds(&long_one, "a line of many\r\n");
     assert_int_equal(
         mail_graph_send(&r->graph, &to, 1, buf_text(&long_one), long_one.len, &result, NULL),
-        ERR_OK);
+        ERR_TOO_BIG);
     assert_int_equal(result.fate, MAIL_REFUSED);
     assert_false(result.maybe_sent);
 }

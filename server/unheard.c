@@ -105,7 +105,7 @@ static enum err_code tell_bare(struct db_tx *tx, const struct unheard *u, struct
                                      : "several cases";
     const struct notice_system_fact facts[] = {{"It told", u->n->kind}};
     const struct notice_system n = {
-        .about = arena_fmt(u->arena, "unheard:%s", u->n->case_id ? id : u->n->about),
+        .about = arena_fmt(u->arena, "unheard:%s:%s", u->n->case_id ? id : u->n->about, u->n->kind),
         .kind = "unheard",
         .subject = arena_fmt(u->arena, "what was told about %s reached nobody", what),
         .headline = "A notice about an alert reached nobody",

@@ -466,6 +466,36 @@ static void test_unheard__what_is_refused_for_what_it_says_is_told_without_that(
     sim_stop(sim);
 }
 
+/* A question a moment later is no old news: that it reached nobody is said as well, once. */
+static void test_unheard__a_question_that_is_refused_for_what_it_says_is_told_besides(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200];
+    struct work w;
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r,
+             "rules: [{name: contain, do: [email: {},"
+             " ask: {approvers: [soc@contoso.example, a@x.example]}, isolate: {}]}]\n",
+             mail, "");
+    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\"}}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    for (int i = 0; i < 3; i++) {
+        hands_turn(&r.hands, MINUTE_MS);
+        assert_true(rig_claim(&r, WORK_NOTICE, &w));
+        notice_run(r.g, &w);
+    }
+    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
+    work_all(&r);
+    assert_int_equal(taken(sim, "[CORDON] what was told about case "), 2);
+    assert_int_equal(sim_state(sim, "mails"), 2);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* Nor is there a mail.to: those whom the rule names are told so. */
 static void test_unheard__who_refused_what_it_says_is_told_without_that_where_there_is_no_mail_to(
     void **state)
@@ -696,6 +726,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_unheard__what_reaches_nobody_at_all_is_said),
         cmocka_unit_test(test_unheard__a_mail_that_reaches_nobody_is_said_to),
         cmocka_unit_test(test_unheard__what_is_refused_for_what_it_says_is_told_without_that),
+        cmocka_unit_test(test_unheard__a_question_that_is_refused_for_what_it_says_is_told_besides),
         cmocka_unit_test(
             test_unheard__who_refused_what_it_says_is_told_without_that_where_there_is_no_mail_to),
         cmocka_unit_test(

@@ -149,13 +149,16 @@ static bool is_state(enum notice_kind kind)
            kind == NOTICE_QUESTION;
 }
 
-/* What was tried again may come to nothing again, for another reason: that is news. */
+/* What was tried again may come to nothing again, for another reason: that is news. What became of another step meanwhile makes
+ * no news of how the case stands. */
 static bool is_known(const struct notice_spoken *s, const struct notice *n, struct arena *arena)
 {
-    const char *said = s->said ? said_in_post(n, arena) : NULL;
+    bool step = n->kind == NOTICE_ACTION_DONE || n->kind == NOTICE_ACTION_FAILED;
+    const char *kind = step ? s->kind : s->kind_of_case, *before = step ? s->said : s->said_of_case;
+    const char *said = before ? said_in_post(n, arena) : NULL;
 
-    return s->kind && is_state(n->kind) && strcmp(s->kind, notice_kind_name(n->kind)) == 0 &&
-           (!said || strcmp(s->said, said) == 0);
+    return kind && is_state(n->kind) && strcmp(kind, notice_kind_name(n->kind)) == 0 &&
+           (!said || strcmp(before, said) == 0);
 }
 
 static const char *no_webhook(struct arena *arena, const char *name)

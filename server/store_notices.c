@@ -273,6 +273,10 @@ enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
         s.kind = store_text(a, rows, 1, &nomem);
         s.said = store_text(a, rows, 2, &nomem);
         s.failed = strcmp(db_text(rows, 3), "failed") == 0;
+        if (s.kind && strncmp(s.kind, "action_", strlen("action_")) == 0)
+            continue;
+        s.kind_of_case = s.kind;
+        s.said_of_case = s.said;
     }
     *ret = s;
     code = db_rows_end(rows, e);

@@ -77,7 +77,9 @@ struct notice_spoken {
     int64_t first, last; /* notices; 0: none yet */
     const char *kind;    /* of the last; NULL: there is none */
     const char *said;    /* of the last, in its subject's brackets; NULL: not on record */
-    bool failed;         /* the last has reached nobody, and will not */
+    /* the same of the last that was not about what became of another step */
+    const char *kind_of_case, *said_of_case;
+    bool failed; /* the last has reached nobody, and will not */
 };
 
 /** What was told of a case by a channel. */

@@ -58,6 +58,9 @@ static void test_unheard__what_no_mail_can_tell_is_posted(void **state)
         {"email: {to: [here@x.example]}, email: {to: [gone@x.example]}", 0, NULL},
         {"webhook: {to: siem}, email: {to: [gone@x.example]}", 1, "[ALERT] "},
         {"isolate: {}, email: {to: [gone@x.example]}", 2, "[ISOLATED] "},
+        /* that it is asked for is no news after the step that failed beside it */
+        {"isolate: {}, tag: {add: x}, email: {to: [gone@x.example]}, webhook: {to: siem}", 3,
+         "[ISOLATED] "},
         /* the user's helpdesk has got its mail, and judges nothing */
         {"isolate: {}, email: {to: [gone@x.example]},"
          " email: {audience: desk, to: [desk@x.example]}",

@@ -45,7 +45,7 @@ static enum err_code order_fn(struct db_tx *tx, void *arg, struct err *e)
                        o->r.adopted ? "somebody else isolated the machine: a person must order it"
                                     : "the machine's isolation is not confirmed yet");
     if (!code && ours)
-        code = release_order(tx, s->arena, &o->r, o->why, o->now, e);
+        code = release_order(tx, s->arena, &o->r, o->why, true, o->now, e);
     if (!code)
         code = step_move(tx, s->c->id, s->n, STEP_DONE,
                          ours       ? NULL

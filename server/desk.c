@@ -310,7 +310,7 @@ static enum err_code release_fn(struct db_tx *tx, void *arg, struct err *e)
                        q->i.requestor ? q->i.requestor : "somebody else",
                        q->i.machine_name ? q->i.machine_name : q->i.machine_id);
     why = sentence(q, "release ordered");
-    return why ? release_order(tx, q->arena, &q->i, why, q->now, e)
+    return why ? release_order(tx, q->arena, &q->i, why, false, q->now, e)
                : err_set(e, ERR_NOMEM, "an order");
 }
 

@@ -548,7 +548,8 @@ static enum err_code review_fn(struct db_tx *tx, void *arg, struct err *e)
             code = ledger_tell(tx, t, &r, NOTICE_RELEASED, "released at Defender", NULL, e);
     } else if (may_release) {
         r.keep_until = INT64_MAX; /* once: if it is not to be, people decide at the reviews */
-        code = release_order(tx, t->arena, &r, "the rule's release_after has passed", t->now, e);
+        code =
+            release_order(tx, t->arena, &r, "the rule's release_after has passed", true, t->now, e);
     } else if (t->now >= r.review) {
         enum notice_kind kind = r.reminded ? NOTICE_OVERDUE : NOTICE_REVIEW;
 

@@ -17,21 +17,23 @@ struct release {
     const struct defender_action *action; /* of the POST, or followed, or adopted */
     bool is_over;                         /* somebody has released the machine */
     const struct defender_action *anew; /* and it is isolated again: not by what is released here */
-    bool undone;      /* so it is, after the release that was ordered here had come about */
-    bool asked_again; /* somebody has another isolation under way */
+    bool undone;        /* so it is, after the release that was ordered here had come about */
+    bool asked_again;   /* somebody has another isolation under way */
+    const char *beside; /* or in force, and a rule ordered the release; for people */
     bool post;
     int64_t due;
     int64_t leave_by_ms; /* for the POST that the next transaction allows: clock_boot_ms */
 };
 
 enum err_code release_order(struct db_tx *tx, struct arena *a, struct isolation_record *r,
-                            const char *why, int64_t now, struct err *e)
+                            const char *why, bool by_rule, int64_t now, struct err *e)
 {
     enum err_code code;
 
     r->posted = r->ask_from = r->unseen = 0;
     r->release_id = NULL;
     r->release_why = why;
+    r->by_rule = by_rule;
     code = isolation_move(tx, r, ISOLATION_RELEASING, why, now, e);
     return code ? code : ledger_take(tx, a, r, now, e);
 }
@@ -156,6 +158,9 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else if (x->asked_again) {
         code =
             end(tx, x, &r, ISOLATION_ISOLATED, "Defender has another isolation of it under way", e);
+    } else if (x->beside) {
+        code = end(tx, x, &r, ISOLATION_ISOLATED,
+                   arena_fmt(t->arena, "%s: a person must order it", x->beside), e);
     } else if (was_asked_for_long(t)) {
         code = end(tx, x, &r, ISOLATION_ISOLATED,
                    arena_fmt(t->arena, "Defender took no request for an hour: %s",
@@ -266,6 +271,7 @@ static void read_look(struct release *x, const struct defender_reads *look)
         }
     }
     x->is_over = ledger_is_free(r, look);
+    x->beside = r->by_rule ? ledger_beside(r, look, x->t->arena) : NULL;
     x->anew =
         x->action && x->action->status != DEFENDER_SUCCEEDED ? NULL : ledger_in_its_place(r, look);
 }

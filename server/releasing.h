@@ -7,7 +7,8 @@
  * The same discipline as in isolation.h: look, intent on disk (`posted`), POST, record. A release that somebody
  * began at Defender is followed and none is asked for beside it. The order may come from a person (desk.h), from
  * a rule (the handler `release`) or from the time a rule set (ledger.c); somebody else's isolation is ended by a
- * person's order alone, and whoever gives it has checked that.
+ * person's order alone, and whoever gives it has checked that. What somebody isolates beside ours until the request
+ * leaves is seen here.
  */
 #ifndef CORDON_RELEASING_H
 #define CORDON_RELEASING_H
@@ -15,9 +16,10 @@
 #include "ledger.h"
 
 /** Inside a transaction: an isolation that is ISOLATED is to be released. why: who says so and for what reason;
- *  shown in the portal too. Kick the engine after the commit. */
+ *  shown in the portal too. by_rule: no person does, and what comes beside it before Defender is asked (ledger_beside) is not to
+ *  be ended with it. Kick the engine after the commit. */
 enum err_code release_order(struct db_tx *tx, struct arena *a, struct isolation_record *r,
-                            const char *why, int64_t now, struct err *e);
+                            const char *why, bool by_rule, int64_t now, struct err *e);
 /** A run over a row that is RELEASING. Ends the claim. */
 void release_run(struct ledger_turn *t);
 

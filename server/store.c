@@ -189,6 +189,9 @@ static const struct db_migration migrations[] = {
          " WHERE displaced_id IS NOT NULL"},
     /* The column stands behind the facts; see case_list. */
     {37, "CREATE INDEX cases_not_isolated ON cases (told, id) WHERE told = 'not_isolated'"},
+    {38, "ALTER TABLE isolations ADD COLUMN by_rule BIGINT NOT NULL DEFAULT 0;"
+         "UPDATE isolations SET by_rule = 1 WHERE state = 'releasing'"
+         " AND release_why NOT LIKE 'release ordered%'"},
     {0, NULL},
 };
 

@@ -53,7 +53,7 @@ bool isolation_is_unknown(const struct isolation_record *r)
 #define COLUMNS                                                                                      \
     "id, case_id, tenant, machine_id, machine_name, type, comment, why, rule, requestor, action_id," \
     " state, adopted, posted, requested, confirmed, released, updated, review, reminded, lapsed,"    \
-    " release_id, release_why, keep_until, took_effect, ask_from, unseen"
+    " release_id, release_why, keep_until, took_effect, ask_from, unseen, by_rule"
 #define ALL_COLUMNS COLUMNS ", sent" /* what is only read here */
 
 static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
@@ -89,7 +89,8 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
         .took_effect = db_int(rows, 24),
         .ask_from = db_int(rows, 25),
         .unseen = db_int(rows, 26),
-        .sent = db_int(rows, 27),
+        .by_rule = db_int(rows, 27) != 0,
+        .sent = db_int(rows, 28),
     };
     if (nomem)
         return err_set(e, ERR_NOMEM, "isolation");
@@ -237,12 +238,13 @@ enum err_code isolation_insert(struct db_tx *tx, const struct isolation_record *
     enum err_code code = db_run(
         tx, e, NULL,
         "INSERT INTO isolations (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
-        " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)",
-        "iittttttttttiiiiiiiiittiiii", r->id, r->case_id, r->tenant, r->machine_id, r->machine_name,
-        r->type, r->comment, r->why, r->rule, r->requestor, r->action_id, names[r->state],
-        (int64_t)r->adopted, r->posted, r->requested, r->confirmed, r->released, r->updated,
-        r->review, r->reminded, r->lapsed, r->release_id, r->release_why, r->keep_until,
-        r->took_effect, r->ask_from, r->unseen);
+        " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27,"
+        " $28)",
+        "iittttttttttiiiiiiiiittiiiii", r->id, r->case_id, r->tenant, r->machine_id,
+        r->machine_name, r->type, r->comment, r->why, r->rule, r->requestor, r->action_id,
+        names[r->state], (int64_t)r->adopted, r->posted, r->requested, r->confirmed, r->released,
+        r->updated, r->review, r->reminded, r->lapsed, r->release_id, r->release_why, r->keep_until,
+        r->took_effect, r->ask_from, r->unseen, (int64_t)r->by_rule);
 
     return code ? code : audit_isolation(tx, r, NULL, e);
 }
@@ -272,12 +274,13 @@ enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum 
                "UPDATE isolations SET state = $1, why = $2, requestor = $3, action_id = $4,"
                " adopted = $5, posted = $6, confirmed = $7, released = $8, updated = $9,"
                " review = $10, reminded = $11, lapsed = $12, release_id = $13, release_why = $14,"
-               " keep_until = $15, type = $16, took_effect = $17, ask_from = $18, unseen = $19"
-               " WHERE id = $20 AND state = $21",
-               "ttttiiiiiiiittitiiiit", names[to], why, next.requestor, next.action_id,
+               " keep_until = $15, type = $16, took_effect = $17, ask_from = $18, unseen = $19,"
+               " by_rule = $20 WHERE id = $21 AND state = $22",
+               "ttttiiiiiiiittitiiiiit", names[to], why, next.requestor, next.action_id,
                (int64_t)next.adopted, next.posted, next.confirmed, next.released, now, next.review,
                next.reminded, next.lapsed, next.release_id, next.release_why, next.keep_until,
-               next.type, next.took_effect, next.ask_from, next.unseen, r->id, names[r->state]);
+               next.type, next.took_effect, next.ask_from, next.unseen, (int64_t)next.by_rule,
+               r->id, names[r->state]);
     if (code)
         return code;
     if (changed != 1)

@@ -50,6 +50,7 @@ struct isolation_record {
     int64_t lapsed;         /* FAILED: when Defender gave up on the absent machine; 0: it did not */
     const char *release_id; /* Defender's action of our release; NULL: none, or not known yet */
     const char *release_why; /* who ordered the release, and why; NULL: nobody did */
+    bool by_rule;            /* a rule did, and no person */
 };
 
 /** It was given up to find out how it ended: the machine may be isolated. Never of one that was given up so by a cordon of

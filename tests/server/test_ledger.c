@@ -19,6 +19,7 @@
 #define RULES_FREE_AFTER                                                                           \
     "rules:\n  - {name: contain, when: {alert.severity: High}, do: ["                              \
     "isolate: {release_after: 8h}, email: {}]}\n  - {name: tell, do: [email: {}]}\n"
+#define RULES_FREE "rules:\n  - {name: free, do: [release: {}, email: {}]}\n"
 
 /* A machine that Defender says is isolated, told about; what is said next is the test's. */
 static int64_t isolated_and_told(struct rig *r, const char *told)
@@ -1650,8 +1651,7 @@ static void test_ledger__a_step_does_not_end_what_stands_beside_ours(void **stat
 
         rig_open(&r, NULL);
         (void)isolated(&r);
-        engine_use(r.g,
-                   rig_runtime(&r, "rules:\n  - {name: free, do: [release: {}, email: {}]}\n"));
+        engine_use(r.g, rig_runtime(&r, RULES_FREE));
         two_alerts(&r);
         if (again)
             rig_says(&r, "GET", LIST, 1, 503, "{}");
@@ -1671,6 +1671,79 @@ static void test_ledger__a_step_does_not_end_what_stands_beside_ours(void **stat
     }
 }
 
+/* Who orders a release. */
+enum orderer { BY_TIME, BY_STEP, BY_PERSON };
+
+/* A machine whose release was ordered while it was ours alone, and asked for in vain. Returns the case that isolated it. */
+static int64_t releasing_in_vain(struct rig *r, enum orderer by)
+{
+    int64_t id;
+
+    rig_open(r, by == BY_TIME ? RULES_FREE_AFTER : NULL);
+    id = isolated(r);
+    two_alerts(r);
+    rig_says(r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(r, "POST", UNISOLATE, 0, 429, "{\"error\":{\"code\":\"429\"}}");
+    if (by == BY_TIME) {
+        rig_pass(r, 8 * HOUR_MS, HOUR_MS);
+    } else if (by == BY_STEP) {
+        engine_use(r->g, rig_runtime(r, RULES_FREE));
+        (void)rig_push(r, SECOND_ALERT, MACHINE);
+    } else {
+        assert_int_equal(release(r, MACHINE, NULL), ERR_OK);
+    }
+    (void)rig_work(r);
+    assert_int_equal(rig_isolation(r).state, ISOLATION_RELEASING);
+    assert_int_equal(rig_seen(r, "POST", UNISOLATE), 1);
+    return id;
+}
+
+/* Nor while what a rule has ordered waits for Defender: whoever isolates the machine meanwhile wants it isolated. A person has
+ * ordered it all the same, and is obeyed. */
+static void test_ledger__a_rule_does_not_end_what_came_beside_ours_before_it_was_asked(void **state)
+{
+    static const struct {
+        const char *label;
+        enum orderer by;
+    } rows[] = {{"a person", BY_PERSON}, {"release_after", BY_TIME}, {"a step", BY_STEP}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const bool goes = rows[i].by == BY_PERSON;
+        struct rig r;
+        int64_t id;
+        size_t looks;
+
+        print_message("  %s\n", rows[i].label);
+        id = releasing_in_vain(&r, rows[i].by);
+        two_alerts(&r);
+        rig_says(&r, "GET", LIST, 0, 200,
+                 "{\"value\":[" DONE_DOC("a3", "Isolate", "31:00", "31:05") "," ACTION_DOC(
+                     ACTION, "Isolate", "Succeeded", "null", "11:13") "]}");
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        rig_says(&r, "GET", "/api/machineactions/" RELEASE_ACTION, 0, 200,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        rig_pass(&r, 5 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), goes);
+        if (!goes) {
+            assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+            assert_string_equal(rig_told(&r, id), "requested isolated not_released");
+            assert_non_null(strstr(rig_words(&r, id), "somebody has isolated the machine as well: "
+                                                      "a person must order it"));
+            looks = rig_seen(&r, "GET", LIST);
+            rig_pass(&r, 2 * HOUR_MS, 10 * MINUTE_MS);
+            assert_int_equal(rig_seen(&r, "GET", LIST), looks);
+            assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+            assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+            (void)rig_work(&r);
+        }
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+        rig_close(&r);
+    }
+}
+
 /* Where cordon has isolated nothing there is nothing to look for: it costs no call, and does not wait for Defender. */
 static void test_ledger__a_step_that_releases_nothing_asks_nothing(void **state)
 {
@@ -1678,7 +1751,7 @@ static void test_ledger__a_step_that_releases_nothing_asks_nothing(void **state)
     int64_t id;
 
     (void)state;
-    rig_open(&r, "rules:\n  - {name: free, do: [release: {}, email: {}]}\n");
+    rig_open(&r, RULES_FREE);
     two_alerts(&r);
     rig_says(&r, "GET", LIST, 0, 503, "{}");
     id = rig_push(&r, SECOND_ALERT, MACHINE);
@@ -1728,8 +1801,7 @@ static void test_ledger__a_clock_that_is_far_off_holds_a_step_that_releases_up(v
 
         rig_open(&r, NULL);
         (void)isolated(&r);
-        engine_use(r.g,
-                   rig_runtime(&r, "rules:\n  - {name: free, do: [release: {}, email: {}]}\n"));
+        engine_use(r.g, rig_runtime(&r, RULES_FREE));
         peer_forget(r.peer);
         rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
         rig_says_dated(&r, GET_ALERT "da2_-1",
@@ -3396,6 +3468,8 @@ int main(void)
         cmocka_unit_test(test_ledger__a_rule_does_not_end_what_came_in_the_place_of_ours),
         cmocka_unit_test(test_ledger__a_rule_does_not_end_what_stands_beside_ours),
         cmocka_unit_test(test_ledger__a_step_does_not_end_what_stands_beside_ours),
+        cmocka_unit_test(
+            test_ledger__a_rule_does_not_end_what_came_beside_ours_before_it_was_asked),
         cmocka_unit_test(test_ledger__a_step_that_releases_nothing_asks_nothing),
         cmocka_unit_test(test_ledger__a_rule_releases_nothing_by_what_held_before),
         cmocka_unit_test(test_ledger__a_clock_that_is_far_off_releases_nothing_by_rule),

@@ -2595,7 +2595,10 @@ static enum err_code age_fn(struct db_tx *tx, void *arg, struct err *e)
         "DROP INDEX isolations_displaced",
         "DROP INDEX cases_not_isolated",
         "ALTER TABLE isolations DROP COLUMN displaced_id",
+        "ALTER TABLE isolations DROP COLUMN by_rule",
         "UPDATE isolations SET why = 'this host''s clock is 90 min ahead of Defender''s' WHERE id = 12",
+        "UPDATE isolations SET state = 'releasing', release_why = 'release ordered by ann' WHERE id = 13",
+        "UPDATE isolations SET state = 'releasing', release_why = 'the rule says so' WHERE id = 14",
     };
     enum err_code code = ERR_OK;
 
@@ -2617,6 +2620,8 @@ static void test_store__an_older_store_is_brought_up_to_date(void **state)
     struct asking old = action(1, "collect", NULL), twice = action(2, "collect", NULL);
     struct isolating asked = {.r = isolation(11, MACHINE, 7), .now = 7};
     struct isolating waits = {.r = isolation(12, OTHER, 7), .now = 7};
+    struct isolating ordered = {.r = isolation(13, "m3", 7), .now = 7};
+    struct isolating ruled = {.r = isolation(14, "m4", 7), .now = 7};
     struct isolation_record i;
     struct action_record r;
     struct err e = {0};
@@ -2624,6 +2629,8 @@ static void test_store__an_older_store_is_brought_up_to_date(void **state)
     write_ok(f, action_insert_fn, &old);
     write_ok(f, isolate_fn, &asked);
     write_ok(f, isolate_fn, &waits);
+    write_ok(f, isolate_fn, &ordered);
+    write_ok(f, isolate_fn, &ruled);
     assert_int_equal(store_policy_keep(f->s, "old", "{}", now_of(f), NULL), ERR_OK);
     write_ok(f, age_fn, NULL);
     open_again(f);
@@ -2642,6 +2649,11 @@ static void test_store__an_older_store_is_brought_up_to_date(void **state)
     assert_int_equal(store_isolation_load(f->s, f->a, 12, &i, NULL), ERR_OK);
     assert_int_equal(i.ask_from, 0); /* it waits for the clock */
     assert_int_equal(i.unseen, 0);
+    assert_false(i.by_rule);
+    assert_int_equal(store_isolation_load(f->s, f->a, 13, &i, NULL), ERR_OK);
+    assert_false(i.by_rule);
+    assert_int_equal(store_isolation_load(f->s, f->a, 14, &i, NULL), ERR_OK);
+    assert_true(i.by_rule);
 }
 
 /* ---- what shares an isolation --------------------------------------------------------------------------- */

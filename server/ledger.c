@@ -188,6 +188,16 @@ const struct defender_action *ledger_in_its_place(const struct isolation_record 
                : NULL;
 }
 
+/* Without memory for a name, too: NULL would be that nobody is. */
+static const char *said_of(struct arena *a, const struct defender_action *other)
+{
+    const char *said = other->requestor[0]
+                           ? arena_fmt(a, "%s has isolated the machine as well", other->requestor)
+                           : NULL;
+
+    return said ? said : "somebody else has isolated the machine as well";
+}
+
 const char *ledger_beside(const struct isolation_record *r, const struct defender_reads *look,
                           struct arena *a)
 {
@@ -202,8 +212,7 @@ const char *ledger_beside(const struct isolation_record *r, const struct defende
             !deed_row(other, &ours) &&
             (!r->action_id || strcasecmp(other->id, r->action_id) != 0) &&
             !deed_was_released(look->actions, look->n_actions, other->id, INT64_MAX))
-            return arena_fmt(a, "%s has isolated the machine as well",
-                             other->requestor[0] ? other->requestor : "somebody else");
+            return said_of(a, other);
     }
     return NULL;
 }

@@ -561,7 +561,7 @@ static enum err_code close_question(struct db_tx *tx, struct closing *x, struct 
         }
     } while (!code && n == CASES_AT_ONCE);
     if (!code && !question_is_of_one(q->kind))
-        code = work_begin_early(tx, WORK_CASE, next_at(q), x->now, e);
+        code = work_begin_early(tx, WORK_CASE, WORK_NORMAL, next_at(q), x->now, e);
     if (!code && !question_is_of_one(q->kind) && to != QUESTION_APPROVED)
         code = mail_many(tx, x->g, x->rt, x->arena, q, x->now, e);
     return code;

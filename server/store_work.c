@@ -424,13 +424,15 @@ enum err_code work_wake(struct db_tx *tx, int64_t id, int64_t due, struct err *e
                   due, id, due);
 }
 
-enum err_code work_begin_early(struct db_tx *tx, enum work_kind kind, int64_t at, int64_t now,
-                               struct err *e)
+enum err_code work_begin_early(struct db_tx *tx, enum work_kind kind, enum work_priority priority,
+                               int64_t at, int64_t now, struct err *e)
 {
+    if (at <= now) /* here: SQLite would take a bound in the statement for the one to search by */
+        return ERR_OK;
     return db_run(tx, e, NULL,
-                  "UPDATE work SET due = $1, created = $2 WHERE kind = $3 AND due = $4"
-                  " AND created = $5 AND owner IS NULL AND due > $6",
-                  "iiiiii", now, now, (int64_t)kind, at, at, now);
+                  "UPDATE work SET due = $1, created = $2 WHERE kind = $3 AND priority = $4"
+                  " AND due = $5 AND created = $6 AND owner IS NULL",
+                  "iiiiii", now, now, (int64_t)kind, (int64_t)priority, at, at);
 }
 
 enum err_code work_watch(struct db_tx *tx, int64_t id, enum work_kind kind, int64_t now,

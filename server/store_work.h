@@ -134,8 +134,8 @@ enum err_code work_watch(struct db_tx *tx, int64_t id, enum work_kind kind, int6
                          struct err *e);
 /** Makes somebody's row due at `due` if it would be later and is not leased. No row is no error. */
 enum err_code work_wake(struct db_tx *tx, int64_t id, int64_t due, struct err *e);
-/** What of a kind was put to begin at just that moment, and is not leased, begins now. */
-enum err_code work_begin_early(struct db_tx *tx, enum work_kind kind, int64_t at, int64_t now,
-                               struct err *e);
+/** What of a kind and priority was put to begin at just that moment, and is not leased, begins now. */
+enum err_code work_begin_early(struct db_tx *tx, enum work_kind kind, enum work_priority priority,
+                               int64_t at, int64_t now, struct err *e);
 
 #endif

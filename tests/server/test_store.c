@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "id.h"
@@ -1789,6 +1790,46 @@ static void test_store__lists_show_every_case_once_newest_first(void **state)
     assert_int_equal(n, 19);
 }
 
+struct beginning {
+    int64_t now, rows, took_ns;
+};
+
+static int64_t thread_ns(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* So many rows more, and what it costs to hurry those of another moment. */
+static enum err_code begin_early_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct beginning *b = arg;
+    enum err_code code = ERR_OK;
+    int64_t from;
+
+    for (int64_t i = 0; i < b->rows && !code; i++)
+        code = work_put(tx, id_new(clock_system()), WORK_CASE, WORK_NORMAL, b->now + i, b->now,
+                        NULL, e);
+    from = thread_ns();
+    for (int i = 0; i < 50 && !code; i++)
+        code = work_begin_early(tx, WORK_CASE, WORK_NORMAL, b->now + HOUR_MS, b->now, e);
+    b->took_ns = thread_ns() - from;
+    return code;
+}
+
+/* A question ends while thousands of other cases wait for their turn. */
+static void test_store__who_begins_early_is_found_without_a_look_at_all_work(void **state)
+{
+    struct shelf *f = *state;
+    struct beginning few = {.now = now_of(f)}, many = {.now = now_of(f), .rows = 20000};
+
+    write_ok(f, begin_early_fn, &few);
+    write_ok(f, begin_early_fn, &many);
+    assert_in_range(many.took_ns, 0, 20 * few.took_ns);
+}
+
 /* Bytes that this process has read from files, whoever had them in memory. */
 static int64_t bytes_read(void)
 {
@@ -3072,9 +3113,11 @@ int main(void)
         /* one process alone */
         ON_SQLITE(a_start_frees_the_leases_of_the_dead)
             ON_SQLITE(a_start_looks_at_no_machine_before_its_time)
-                ON_SQLITE(a_list_does_not_read_the_facts_of_what_it_leaves_out)
-                    ON_SQLITE(a_second_server_is_refused_and_a_reader_is_not) ON_BOTH(ON_POSTGRES)
-                        ON_POSTGRES(a_flood_of_cases_keeps_no_old_delivery)};
+                ON_SQLITE(who_begins_early_is_found_without_a_look_at_all_work)
+                    ON_SQLITE(a_list_does_not_read_the_facts_of_what_it_leaves_out)
+                        ON_SQLITE(a_second_server_is_refused_and_a_reader_is_not)
+                            ON_BOTH(ON_POSTGRES)
+                                ON_POSTGRES(a_flood_of_cases_keeps_no_old_delivery)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     postgres_stop();

@@ -249,12 +249,6 @@ static int64_t mail_pace(const struct question_record *q)
     return quarter < QUESTION_AGAIN_MS ? quarter : QUESTION_AGAIN_MS;
 }
 
-/* When they come who wait until q is over. */
-static int64_t next_at(const struct question_record *q)
-{
-    return q->expires + SECOND_MS;
-}
-
 /* No mail may come any more before q is over, so nobody would be asked about this case: it is judged anew when that is so, with
  * all that come meanwhile, and begins a question of its own. */
 static enum err_code wait_for_next(struct db_tx *tx, struct step *s,
@@ -262,7 +256,7 @@ static enum err_code wait_for_next(struct db_tx *tx, struct step *s,
 {
     struct case_record c = *s->c;
     struct work claim = *s->work;
-    int64_t due = q->expires > now ? next_at(q) : now + SECOND_MS;
+    int64_t due = q->expires > now ? question_next_at(q) : now + SECOND_MS;
     enum err_code code = step_move(tx, c.id, s->n, STEP_WAITING, q->what, now, e);
 
     if (!code)
@@ -560,8 +554,6 @@ static enum err_code close_question(struct db_tx *tx, struct closing *x, struct 
                                                : release(tx, x, q, &list[i], &c, e);
         }
     } while (!code && n == CASES_AT_ONCE);
-    if (!code && !question_is_of_one(q->kind))
-        code = work_begin_early(tx, WORK_CASE, WORK_NORMAL, next_at(q), x->now, e);
     if (!code && !question_is_of_one(q->kind) && to != QUESTION_APPROVED)
         code = mail_many(tx, x->g, x->rt, x->arena, q, x->now, e);
     return code;

@@ -108,6 +108,11 @@ enum err_code question_insert(struct db_tx *tx, const struct question_record *q,
     return code ? code : work_put(tx, q->id, WORK_QUESTION, WORK_NORMAL, due, q->created, NULL, e);
 }
 
+int64_t question_next_at(const struct question_record *q)
+{
+    return q->expires + SECOND_MS;
+}
+
 enum err_code question_end(struct db_tx *tx, struct question_record *q, enum question_state to,
                            const char *why, int64_t now, struct err *e)
 {
@@ -121,6 +126,8 @@ enum err_code question_end(struct db_tx *tx, struct question_record *q, enum que
         return err_set(e, ERR_STALE, "the question is not open any more");
     if (!code)
         code = work_cancel(tx, q->id, e);
+    if (!code && !question_is_of_one(q->kind))
+        code = work_begin_early(tx, WORK_CASE, WORK_NORMAL, question_next_at(q), now, e);
     if (!code)
         code = audit_put(tx, e, AUDIT_QUESTION, 0, now, LOG_ID("question", q->id),
                          LOG_STR("state", states[to]), LOG_STR("why", why));
@@ -274,40 +281,42 @@ enum err_code question_holds(struct db_tx *tx, int64_t case_id, bool *ret, struc
 /* Questions of a case that are open at a time: it waits for each, so there is one. */
 #define OPEN_MAX 4
 
-/* Those of a case that are open, and that no case waits for. */
-static enum err_code find_empty(struct db_tx *tx, int64_t case_id, int64_t ret[OPEN_MAX],
-                                size_t *ret_count, struct err *e)
+/* Those of a case that are open, and that no case waits for: what question_end needs of them. */
+static enum err_code find_empty(struct db_tx *tx, int64_t case_id,
+                                struct question_record ret[OPEN_MAX], size_t *ret_count,
+                                struct err *e)
 {
     struct db_rows *rows;
-    enum err_code code = db_query(tx, e, &rows,
-                                  "SELECT q.id FROM question_cases m JOIN questions q"
-                                  " ON q.id = m.question_id WHERE m.case_id = $1"
-                                  " AND q.state = 'open' AND NOT EXISTS (SELECT 1"
-                                  " FROM question_cases o WHERE o.question_id = q.id"
-                                  " AND o.spent = 0) ORDER BY q.id",
-                                  "i", case_id);
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT q.id, q.kind, q.expires FROM question_cases m JOIN questions q"
+                 " ON q.id = m.question_id WHERE m.case_id = $1"
+                 " AND q.state = 'open' AND NOT EXISTS (SELECT 1"
+                 " FROM question_cases o WHERE o.question_id = q.id"
+                 " AND o.spent = 0) ORDER BY q.id",
+                 "i", case_id);
 
     if (code)
         return code;
     for (*ret_count = 0; *ret_count < OPEN_MAX && db_next(rows); ++*ret_count)
-        ret[*ret_count] = db_int(rows, 0);
+        ret[*ret_count] = (struct question_record){
+            .id = db_int(rows, 0),
+            .kind = (enum question_kind)store_find_word(kinds, QUESTION_KINDS, db_text(rows, 1)),
+            .expires = db_int(rows, 2)};
     return db_rows_end(rows, e);
 }
 
 enum err_code question_forget_case(struct db_tx *tx, int64_t case_id, int64_t now, struct err *e)
 {
-    int64_t empty[OPEN_MAX];
+    struct question_record empty[OPEN_MAX];
     size_t n = 0;
     enum err_code code =
         db_run(tx, e, NULL, "UPDATE question_cases SET spent = 1 WHERE case_id = $1", "i", case_id);
 
     if (!code)
         code = find_empty(tx, case_id, empty, &n, e);
-    for (size_t i = 0; i < n && !code; i++) {
-        struct question_record q = {.id = empty[i]};
-
-        code = question_end(tx, &q, QUESTION_VOID, "the case is over", now, e);
-    }
+    for (size_t i = 0; i < n && !code; i++)
+        code = question_end(tx, &empty[i], QUESTION_VOID, "the case is over", now, e);
     return code;
 }
 

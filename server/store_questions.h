@@ -96,7 +96,10 @@ enum err_code question_find_open(struct db_tx *tx, struct arena *a, const char *
 /** With its work, due at `due`. */
 enum err_code question_insert(struct db_tx *tx, const struct question_record *q, int64_t due,
                               struct err *e);
-/** Out of OPEN, once: ERR_STALE when it is not open any more. Its work ends. */
+/** When a case begins that waits until q, over many, is over, as there is no time to ask about it by q. */
+int64_t question_next_at(const struct question_record *q);
+/** Out of OPEN, once: ERR_STALE when it is not open any more. Its work ends, and who waits until it is over begins now.
+ *  q: its id, kind and expires are read. */
 enum err_code question_end(struct db_tx *tx, struct question_record *q, enum question_state to,
                            const char *why, int64_t now, struct err *e);
 /** Writes q's created and expires. */

@@ -2129,6 +2129,30 @@ static void test_question__who_waits_for_the_next_question_waits_for_the_end_of_
     }
 }
 
+/* Nor where the last case that was asked about is dropped: nobody is asked any more. */
+static void test_question__who_waits_for_the_next_question_waits_for_no_dropped_case(void **state)
+{
+    struct question_record first;
+    struct err e = {0};
+    struct rig r;
+    int64_t asked;
+
+    (void)state;
+    many(&r, "{canary: 1}");
+    asked = push_many(&r, 0, 1);
+    first = newest(&r);
+    rig_pass(&r, 3 * HOUR_MS + 50 * MINUTE_MS, MINUTE_MS);
+    script_many(&r);
+    (void)push_many(&r, 1, 2);
+    assert_int_equal(desk_drop(r.g, &(struct desk_order){.id = asked, .why = "a drill"}, &e),
+                     ERR_OK);
+    assert_int_equal(newest(&r).state, QUESTION_VOID);
+    rig_pass(&r, 30 * SECOND_MS, SECOND_MS);
+    assert_int_not_equal(newest(&r).id, first.id);
+    assert_int_equal(newest(&r).state, QUESTION_OPEN);
+    rig_close(&r);
+}
+
 /* cordon was stopped before its first mail, and started when the time was over: nobody could answer who was not asked. */
 static void test_question__nobodys_time_is_over_before_he_is_asked(void **state)
 {
@@ -3109,6 +3133,7 @@ int main(void)
         cmocka_unit_test(test_question__who_is_held_back_late_is_asked_about_all_the_same),
         cmocka_unit_test(
             test_question__who_waits_for_the_next_question_waits_for_the_end_of_this_one),
+        cmocka_unit_test(test_question__who_waits_for_the_next_question_waits_for_no_dropped_case),
         cmocka_unit_test(test_question__nobodys_time_is_over_before_he_is_asked),
         cmocka_unit_test(test_question__an_answer_before_the_first_mail_is_in_time),
         cmocka_unit_test(test_question__who_is_asked_no_more_may_not_answer),

@@ -260,6 +260,9 @@ static void begin_question(struct json_out *o, const struct question_record *q)
     json_out_string(o, "why", q->why);
     json_out_string(o, "policy", q->policy);
     json_out_int(o, "people", q->people);
+    /* nobody was asked yet: its time begins with the first mail, and an answer before that is in time (question.c) */
+    json_out_bool(o, "unasked",
+                  q->state == QUESTION_OPEN && !q->told && !question_is_of_one(q->kind));
 }
 
 static void end_question(struct json_out *o, const struct question_record *q)

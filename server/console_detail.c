@@ -659,7 +659,8 @@ void console_question(struct console_page *p)
     frame_time_pair(p, "Until", frame_moment(q, "expires"));
     frame_time_pair(p, "Ended", frame_moment(q, "ended"));
     html_pairs_end(&p->out);
-    if (frame_is(state, "open") && p->now < frame_moment(q, "expires")) {
+    if (frame_is(state, "open") &&
+        (p->now < frame_moment(q, "expires") || json_is_true(json_get(q, "unasked")))) {
         frame_form_begin(p, arena_fmt(p->arena, "/questions/%s/refuse", p->id));
         frame_by_field(p);
         frame_why_field(p, false);

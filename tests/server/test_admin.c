@@ -1370,6 +1370,36 @@ static void test_admin__the_console_finds_a_case_by_its_alert(void **state)
     close_desk(d);
 }
 
+/* Who finds a question over many before its first mail is made may answer it, however late it is: the page says so, too. */
+static void test_admin__the_console_takes_an_answer_before_the_first_mail(void **state)
+{
+    static const struct {
+        const char *kind;
+        int told;
+        bool form;
+    } rows[] = {{"storm", 0, true}, {"storm", 2, false}, {"step", 0, false}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct desk *d = open_desk(false);
+        int64_t now = clock_wall_ms(&d->hands.clock);
+        char id[ID_TEXT_SIZE];
+        struct fetched f;
+
+        (void)id_format(7, id);
+        run(d,
+            arena_fmt(d->a,
+                      "INSERT INTO questions (id, kind, state, scope, what, policy, people, told,"
+                      " created, expires, ended) VALUES (7, '%s', 'open', 'x', 'x', 'x', 1, %d,"
+                      " %" PRId64 ", %" PRId64 ", 0)",
+                      rows[i].kind, rows[i].told, now - 5 * HOUR_MS, now - HOUR_MS));
+        assert_int_equal(ask(d, "GET", arena_fmt(d->a, "/questions/%s", id), NULL, &f), 200);
+        assert_int_equal(strstr(f.body, "formaction") != NULL, rows[i].form);
+        fetched_clear(&f);
+        close_desk(d);
+    }
+}
+
 /* Two tenants have a machine of one name each: a list that does not say whose it is has somebody release the wrong one. */
 static void test_admin__the_console_says_whose_a_machine_is(void **state)
 {
@@ -1977,6 +2007,7 @@ int main(void)
         cmocka_unit_test(test_admin__a_case_that_has_just_come_is_told_with_nulls),
         cmocka_unit_test(test_admin__a_case_is_found_by_the_id_of_its_alert),
         cmocka_unit_test(test_admin__isolations_are_listed_with_their_times),
+        cmocka_unit_test(test_admin__the_console_takes_an_answer_before_the_first_mail),
         cmocka_unit_test(test_admin__the_console_says_whose_a_machine_is),
         cmocka_unit_test(test_admin__the_console_calls_no_machine_free_of_which_nobody_knows),
         cmocka_unit_test(test_admin__how_an_isolation_is_stopped_is_said),

@@ -94,18 +94,40 @@ static bool is_of_cases(const struct notice_record *n)
            strcmp(n->kind, notice_kind_name(NOTICE_NOT_ISOLATED)) == 0;
 }
 
-/* A far end may refuse a notice for what it says, and others chose some of that: one without a word of theirs is tried. It goes
- * to whom a mail was for where there is no mail.to. */
+/* Whom it was for, where there is no mail.to: of a post, whom the mails of its case were for. */
+static enum err_code bare_audience(struct db_tx *tx, const struct unheard *u, const char ***ret,
+                                   size_t *ret_count, struct err *e)
+{
+    const struct notice_record *n = u->n;
+    const char **to;
+
+    *ret_count = 0;
+    if (u->rt->config->mail.to.count)
+        return ERR_OK;
+    if (n->channel)
+        return n->case_id ? notice_audience(tx, u->arena, n->case_id, ret, ret_count, e) : ERR_OK;
+    *ret = to = arena_array(u->arena, n->n_recipients + 1, sizeof *to);
+    if (!to)
+        return err_set(e, ERR_NOMEM, "notice");
+    for (size_t i = 0; i < n->n_recipients; i++)
+        to[(*ret_count)++] = n->recipients[i].address;
+    return ERR_OK;
+}
+
+/* A far end may refuse a notice for what it says, and others chose some of that: one without a word of theirs is tried, and
+ * again for others. */
 static enum err_code tell_bare(struct db_tx *tx, const struct unheard *u, struct err *e)
 {
     char id[ID_TEXT_SIZE];
-    size_t n_to = u->n->channel ? 0 : u->n->n_recipients;
-    const char **to = arena_array(u->arena, n_to + 1, sizeof *to);
+    const char **to = NULL;
+    size_t n_to = 0;
+    enum err_code code = bare_audience(tx, u, &to, &n_to, e);
     const char *what = u->n->case_id ? arena_fmt(u->arena, "case %s", id_format(u->n->case_id, id))
                                      : "several cases";
     const struct notice_system_fact facts[] = {{"It told", u->n->kind}};
     const struct notice_system n = {
-        .about = arena_fmt(u->arena, "unheard:%s:%s", u->n->case_id ? id : u->n->about, u->n->kind),
+        .about = arena_fmt(u->arena, "unheard:%s:%s%s%s", u->n->case_id ? id : u->n->about,
+                           u->n->kind, n_to ? ":" : "", n_to ? to[0] : ""),
         .kind = "unheard",
         .subject = arena_fmt(u->arena, "what was told about %s reached nobody", what),
         .headline = "A notice about an alert reached nobody",
@@ -120,10 +142,10 @@ static enum err_code tell_bare(struct db_tx *tx, const struct unheard *u, struct
         .n_to = n_to,
         .logged_after = true};
 
-    if (!what || !n.about || !n.subject || !to)
+    if (code)
+        return code;
+    if (!what || !n.about || !n.subject)
         return err_set(e, ERR_NOMEM, "notice");
-    for (size_t i = 0; i < n_to; i++)
-        to[i] = u->n->recipients[i].address;
     return notice_system_put(tx, u->g, u->rt, u->arena, &n, u->now, e);
 }
 

@@ -528,6 +528,51 @@ static void test_unheard__who_refused_what_it_says_is_told_without_that_where_th
     sim_stop(sim);
 }
 
+/* Nor is there a mail.to, and whom another step names has no mailbox, or a webhook is down and given up last: that is no reason
+ * not to tell them. */
+static void test_unheard__who_refused_what_it_says_is_told_whoever_else_was_to_hear(void **state)
+{
+    static const char *const rows[] = {
+        "email: {to: [gone@x.example]}, email: {to: [here@x.example]}",
+        "email: {to: [here@x.example]}, webhook: {to: siem}"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim *sim = sim_start(NULL);
+        char mail[200], rules[300];
+        struct runtime *rt;
+        struct work w;
+        struct rig r;
+
+        print_message("  %s\n", rows[i]);
+        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+        (void)snprintf(rules, sizeof rules, "%srules: [{name: tell, do: [%s]}]\n",
+                       i ? "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
+                         : "",
+                       rows[i]);
+        open_rig(&r, RULES_MAIL_ONLY, mail, "");
+        rt = read_rules(&r, rules, mail, "");
+        rt->config->mail.to.count = 0;
+        engine_use(r.g, rt);
+        sim_tell(sim, "/config",
+                 "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\","
+                 "\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\"}}}");
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        for (size_t k = 0; k < (i ? 2 : 3);
+             k++) { /* in the first row one to whom there is no mailbox */
+            assert_true(rig_claim(&r, WORK_NOTICE, &w));
+            notice_run(r.g, &w);
+        }
+        sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
+        pass(&r, 6 * DAY_MS, 6 * HOUR_MS);
+        assert_int_equal(taken(sim, "[CORDON] what was told about case "), 1);
+        assert_int_equal(sim_state(sim, "mails"), 1);
+        close_rig(&r);
+        sim_stop(sim);
+    }
+}
+
 /* So it is of a post, after days, where nobody can be mailed. */
 static void test_unheard__what_a_webhook_refuses_for_what_it_says_is_told_without_that(void **state)
 {
@@ -732,6 +777,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_unheard__a_question_that_is_refused_for_what_it_says_is_told_besides),
         cmocka_unit_test(
             test_unheard__who_refused_what_it_says_is_told_without_that_where_there_is_no_mail_to),
+        cmocka_unit_test(test_unheard__who_refused_what_it_says_is_told_whoever_else_was_to_hear),
         cmocka_unit_test(
             test_unheard__what_a_webhook_refuses_for_what_it_says_is_told_without_that),
         cmocka_unit_test(test_unheard__what_neither_mail_nor_post_tells_is_said),

@@ -193,6 +193,7 @@ static void test_unheard__what_waits_for_mail_is_posted_when_there_is_none_any_m
 {
     struct sim *sim = sim_start(NULL);
     char mail[200], rules[300], alert[300];
+    size_t n_ways;
     struct runtime *rt;
     struct rig r;
 
@@ -228,6 +229,7 @@ static void test_unheard__what_waits_for_mail_is_posted_when_there_is_none_any_m
     rt->config->mail.server = NULL;
     rt->config->mail.from = NULL;
     rt->config->mail.to.count = 0;
+    n_ways = rt->config->mail.n_ways;
     rt->config->mail.n_ways = 0;
     engine_use(r.g, rt);
     pass(&r, 2 * HOUR_MS, 5 * MINUTE_MS);
@@ -237,6 +239,7 @@ static void test_unheard__what_waits_for_mail_is_posted_when_there_is_none_any_m
     assert_int_equal(posted(&r, "Number 2"), 1);
     pass(&r, DAY_MS, 4 * HOUR_MS);
     assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
+    rt->config->mail.n_ways = n_ways; /* to be freed */
     close_rig(&r);
     sim_stop(sim);
 }

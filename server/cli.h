@@ -138,6 +138,8 @@ enum err_code cli_start_config(const char *given, struct watch *files, struct co
  *  the first. */
 enum err_code cli_reload_config(const struct config *in_force, bool same_text, struct watch *files,
                                 struct config **ret, struct err *e);
+/** What is fine in it and yet worth a word, as events `note`. */
+void cli_log_notes(const struct config *c);
 /**
  * Reads of the configuration where the store is, and nothing else: who looks after the store need not be able to read
  * Defender's secret, nor have rules without a fault.

@@ -150,3 +150,9 @@ enum err_code cli_reload_config(const struct config *in_force, bool same_text, s
     }
     return code;
 }
+
+void cli_log_notes(const struct config *c)
+{
+    for (const char *const *note = c->notes; *note; note++)
+        log_event(LOG_WARN, "note", LOG_STR("why", *note));
+}

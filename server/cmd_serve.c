@@ -5,26 +5,16 @@
  * that waits in the kernel's queue. Ending goes the other way round: first nothing more is accepted, then what was
  * accepted is answered, while the workers finish what they hold, for as long as a drain may take; the rest is on disk.
  *
- * Meanwhile main waits for signals and for nothing else: who ends the server is heard at once, and his second signal ends
- * it. What a reload, or a file that has changed, asks for is done by a thread beside it, the keeper.
+ * Meanwhile main waits for signals and for nothing else (signals.h): who ends the server is heard at once. What a reload,
+ * or a file that has changed, asks for is done by a thread beside it, the keeper (keeper.h).
  */
-#include <errno.h>
 #include <malloc.h>
-#include <pthread.h>
-#include <semaphore.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "action.h"
 #include "admin.h"
-#include "audit.h"
 #include "burst.h"
-#include "auto.h"
 #include "capability.h"
 #include "cli.h"
 #include "config.h"
@@ -35,13 +25,13 @@
 #include "flood.h"
 #include "handover.h"
 #include "http.h"
-#include "http_tls.h"
+#include "hunting.h"
 #include "isolation.h"
+#include "keeper.h"
 #include "ledger.h"
 #include "log.h"
 #include "mute.h"
 #include "notice.h"
-#include "hunting.h"
 #include "polling.h"
 #include "question.h"
 #include "question_page.h"
@@ -50,13 +40,13 @@
 #include "rest.h"
 #include "routes.h"
 #include "sdnotify.h"
+#include "signals.h"
 #include "silence.h"
 #include "status.h"
 #include "store_keys.h"
-#include "store_policies.h"
 #include "upkeep.h"
-#include "ways.h"
 #include "watch.h"
+#include "ways.h"
 
 /* Two threads of each kind suffice: they parse, verify and hand over, and never wait. */
 #define HTTP_THREADS 2
@@ -77,11 +67,10 @@
 /* Who waits longer waits for a database that does not answer, which can be minutes, one after the other. */
 #define LEAVE_MS    (DRAIN_MS + 3 * SECOND_MS / 2)
 #define OTHER_FILES (ADMIN_CONNECTIONS + 256) /* the people's side, store, far ends, the rest */
-/* A change that the store kept from coming into force is looked at again; the log has a line each time. */
-#define LOOK_AGAIN_MS (5 * SECOND_MS)
 
 struct serving {
-    struct config *config; /* the one in force */
+    struct config *config; /* as the file said at the start; NULL: the keeper has it */
+    struct watch *files;   /* what it was read from; likewise */
     struct store *store;
     struct rest *rest;
     struct metrics *metrics;
@@ -97,32 +86,9 @@ struct serving {
     struct routes senders_routes;
     struct admin *admin;
     struct http_server *senders, *people;
-    struct watch *files;          /* what config was read from */
-    int64_t told_end_ms, told_ms; /* of the senders' certificate, and when that was told */
     struct handover sockets;
-    int64_t head_due_ms; /* when the audit's head is logged next; mono */
-    int64_t look_ms;     /* mono: no look at `files` before */
-    unsigned not_begun;  /* of `rounds` a bit each, by index */
-    pthread_t early;     /* hears who ends it before anything is done */
-    bool is_early;
-    pthread_t leaver; /* bounds the end */
-    bool is_bounded;
-    sem_t ended;
-    pthread_t keeper; /* sees to config, files and what follows them while it serves */
-    bool keeps;
-    pthread_mutex_t lock; /* of what follows */
-    pthread_cond_t change;
-    bool asked; /* a person wants it to read its configuration again */
-    bool ends;
+    struct keeper *keeper;
 };
-
-static void notify_manager(const char *state)
-{
-    struct err e;
-
-    if (sdnotify(getenv("NOTIFY_SOCKET"), state, &e))
-        log_event(LOG_WARN, "notify_failed", LOG_ERR(&e));
-}
 
 static void kick(void *engine)
 {
@@ -145,13 +111,6 @@ static bool flooded(void *engine, const struct gate_flood *f)
 }
 
 /* ---- building --------------------------------------------------------------------------------- */
-
-/* Before it judges anything: a verdict names it by its hash. */
-static enum err_code keep_policy(struct serving *s, const struct config *config, struct err *e)
-{
-    return store_policy_keep(s->store, policy_hash(config->policy), policy_text(config->policy),
-                             clock_wall_ms(clock_system()), e);
-}
 
 static enum err_code open_engine(struct serving *s, struct err *e)
 {
@@ -180,18 +139,10 @@ static enum err_code open_engine(struct serving *s, struct err *e)
     return ERR_OK;
 }
 
-/* From here on things are done. */
-static enum err_code begin_work(struct serving *s, struct err *e)
+/* What is to be done again and again is due from now on. */
+static enum err_code begin_rounds(struct serving *s, struct err *e)
 {
-    static const engine_run runs[WORK_KINDS] = {
-        [WORK_CASE] = expand_run,       [WORK_ISOLATION] = isolation_run,
-        [WORK_NOTICE] = notice_run,     [WORK_HEARTBEAT] = silence_run,
-        [WORK_POLL] = polling_run,      [WORK_DIGEST] = digest_run,
-        [WORK_LEDGER] = ledger_run,     [WORK_ACTION] = action_run,
-        [WORK_QUESTION] = question_run, [WORK_WAY] = ways_run,
-        [WORK_HUNT] = hunting_run,      [WORK_RECONCILE] = reconcile_run,
-        [WORK_BURST] = burst_run,       [WORK_MUTE] = mute_run};
-    enum err_code code = keep_policy(s, s->config, e);
+    enum err_code code = keeper_keep_policy(s->store, s->config, e);
 
     if (!code)
         code = silence_watch(s->engine, true, e);
@@ -207,7 +158,22 @@ static enum err_code begin_work(struct serving *s, struct err *e)
         code = digest_watch(s->engine, e);
     if (!code)
         code = ledger_watch(s->engine, e);
-    return code ? code : engine_start(s->engine, runs, e);
+    return code;
+}
+
+/* From here on things are done. */
+static enum err_code begin_work(struct serving *s, struct err *e)
+{
+    static const engine_run runs[WORK_KINDS] = {
+        [WORK_CASE] = expand_run,       [WORK_ISOLATION] = isolation_run,
+        [WORK_NOTICE] = notice_run,     [WORK_HEARTBEAT] = silence_run,
+        [WORK_POLL] = polling_run,      [WORK_DIGEST] = digest_run,
+        [WORK_LEDGER] = ledger_run,     [WORK_ACTION] = action_run,
+        [WORK_QUESTION] = question_run, [WORK_WAY] = ways_run,
+        [WORK_HUNT] = hunting_run,      [WORK_RECONCILE] = reconcile_run,
+        [WORK_BURST] = burst_run,       [WORK_MUTE] = mute_run};
+
+    return engine_start(s->engine, runs, e);
 }
 
 static enum err_code open_senders(struct serving *s, struct err *e)
@@ -285,11 +251,6 @@ static enum err_code open_people(struct serving *s, struct err *e)
     return code ? err_in(e, "admin") : ERR_OK;
 }
 
-static struct upkeep_limits limits_of(const struct config *c)
-{
-    return (struct upkeep_limits){.keep_ms = c->retention_ms, .max_bytes = c->store_max_size};
-}
-
 static bool filled(void *engine, bool full, int64_t used, int64_t max)
 {
     return fill_tell(engine, full, used, max);
@@ -302,206 +263,14 @@ static enum err_code open_upkeep(struct serving *s, struct err *e)
 {
     return upkeep_start(&(struct upkeep_options){.store = s->store,
                                                  .metrics = s->metrics,
-                                                 .limits = limits_of(s->config),
+                                                 .limits = keeper_limits(s->config),
                                                  .settle_ms = CLOCK_SETTLES_MS,
                                                  .filled = filled,
                                                  .engine = s->engine},
                         &s->upkeep, e);
 }
 
-/* ---- while it runs ---------------------------------------------------------------------------- */
-
-static void log_notes(const struct config *c)
-{
-    for (const char *const *note = c->notes; *note; note++)
-        log_event(LOG_WARN, "note", LOG_STR("why", *note));
-}
-
-/* Which configuration is in force from now on is on record; that it could not be put there does not keep
- * cordon from working. */
-static void record_config(struct serving *s, const char *event, const char *why)
-{
-    struct err e;
-
-    if (store_audit_put(s->store, &e, AUDIT_CONFIG, LOG_STR("event", event),
-                        LOG_STR("policy", policy_hash(s->config->policy)),
-                        LOG_STR("file", s->config->file), LOG_STR("version", CORDON_VERSION),
-                        LOG_STR("why", why)))
-        log_event(LOG_ERROR, "audit_not_written", LOG_ERR(&e));
-}
-
-static enum err_code watch_heartbeats(struct engine *g, struct err *e)
-{
-    return silence_watch(g, false, e);
-}
-
-/* What a configuration asks for again and again: each has to put into the store when it is due. */
-static const struct {
-    enum err_code (*begin)(struct engine *g, struct err *e);
-    const char *what;
-} rounds[] = {
-    {watch_heartbeats, "heartbeats"}, {ways_watch, "ways"},           {polling_start, "polling"},
-    {hunting_start, "hunts"},         {reconcile_start, "reconcile"},
-};
-
-#define N_ROUNDS (sizeof rounds / sizeof rounds[0])
-
-static bool is_ending(struct serving *s)
-{
-    bool ends;
-
-    pthread_mutex_lock(&s->lock);
-    ends = s->ends;
-    pthread_mutex_unlock(&s->lock);
-    return ends;
-}
-
-/* Those that the store kept from beginning are tried again; the log has a line for the first time and for the end. Not
- * while the store is out of reach: each would wait for it, and whoever ends the server for all of them. */
-static void begin_rounds(struct serving *s, bool first)
-{
-    for (size_t i = 0; i < N_ROUNDS; i++) {
-        struct err e;
-
-        if (is_ending(s) || (!first && s->not_begun && db_health(s->store->db, &e)))
-            return;
-        if (!(s->not_begun & 1U << i))
-            continue;
-        if (!rounds[i].begin(s->engine, &e)) {
-            s->not_begun &= ~(1U << i);
-            if (!first)
-                log_event(LOG_INFO, "begun_after_all", LOG_STR("what", rounds[i].what));
-        } else if (first) {
-            (void)err_in(&e, "tried again in a moment");
-            log_event(LOG_ERROR, "not_begun", LOG_STR("what", rounds[i].what), LOG_ERR(&e));
-        }
-    }
-}
-
-/* Puts fresh in force, or says why not: ERR_AGAIN, it is the store's fault and not that of the files. The certificate is
- * last of what can fail. */
-static enum err_code put_in_force(struct serving *s, struct config *fresh, const char *changed,
-                                  struct err *e)
-{
-    const struct upkeep_limits limits = limits_of(fresh);
-    const struct config_tls *tls = &fresh->listen.tls;
-    const char *key = config_needs_restart(s->config, fresh);
-    struct runtime *rt;
-
-    if (key) {
-        log_event(
-            LOG_ERROR, "reload_refused", LOG_STR("key", key),
-            LOG_STR("why", "this setting needs a restart; the old configuration stays in force"));
-        return err_set(e, ERR_REFUSED, "%s: this setting needs a restart", key);
-    }
-    if (keep_policy(s, fresh, e)) {
-        if (changed)
-            (void)err_in(e, "tried again in a moment");
-        log_event(LOG_ERROR, "reload_refused", LOG_ERR(e));
-        return ERR_AGAIN;
-    }
-    if (runtime_new(config_ref(fresh), s->rest, clock_system(), &rt, e)) {
-        log_event(LOG_ERROR, "reload_refused", LOG_ERR(e));
-        return ERR_REFUSED;
-    }
-    if (tls->certificate_file &&
-        http_server_use_certificate(s->senders, tls->certificate_file, tls->key_file, e)) {
-        log_event(LOG_ERROR, "reload_refused", LOG_ERR(e));
-        runtime_unref(rt);
-        return ERR_REFUSED;
-    }
-    /* The socket goes on asking for them: a source that wants one again needs no restart. */
-    fresh->listen.tls.client_certificates |= s->config->listen.tls.client_certificates;
-    /* It is no reason to keep out what else was rotated: a sender's new secret, for one, which would be told 401. */
-    if (!config_keeps_password(s->config, fresh))
-        log_event(LOG_WARN, "note",
-                  LOG_STR("why",
-                          "store.password_file says something else: the store goes on as it was "
-                          "opened, and takes what it says now with the next start"));
-    receiver_use(s->receiver, fresh);
-    status_use(s->status, fresh);
-    engine_use(s->engine, rt);
-    upkeep_use(s->upkeep, &limits);
-    s->not_begun = (1U << N_ROUNDS) - 1;
-    begin_rounds(s, true);
-    config_unref(s->config);
-    s->config = fresh;
-    log_event(LOG_INFO, "reloaded", LOG_STR("policy", policy_hash(fresh->policy)),
-              LOG_STR("changed", changed));
-    record_config(s, "reload", changed ? changed : "SIGHUP");
-    log_notes(fresh);
-    return ERR_OK;
-}
-
-/* A faulty file changes nothing and says so. changed: the file for whose sake those that the configuration
- * names are read anew, while its own text stays; NULL: a person asks, and that is read too. */
-static void reload(struct serving *s, const char *changed)
-{
-    AUTO(watch_freep) struct watch *files = NULL;
-    struct config *fresh = NULL;
-    enum err_code code;
-    struct err e;
-    bool done;
-
-    if (watch_new(&files, &e)) {
-        log_event(LOG_ERROR, "reload_refused", LOG_ERR(&e));
-        return;
-    }
-    notify_manager("RELOADING=1");
-    code = cli_reload_config(s->config, changed, files, &fresh, &e);
-    if (code == ERR_INVALID)
-        (void)err_in(&e, "the file has faults, each of them an event config_fault; the old "
-                         "configuration stays in force");
-    if (code) {
-        log_event(LOG_ERROR, "reload_refused", LOG_STR("changed", changed), LOG_ERR(&e));
-    } else if ((code = put_in_force(s, fresh, changed, &e))) {
-        config_unref(fresh);
-    }
-    if (code == ERR_AGAIN && changed) { /* the watch goes on to see the change */
-        s->look_ms = clock_mono_ms(clock_system()) + LOOK_AGAIN_MS;
-        notify_manager("READY=1");
-        return;
-    }
-    done = !code;
-    if (!done && changed) /* the next try is for the next change */
-        watch_take_over(files, s->files);
-    if (!done)
-        record_config(s, "reload_refused", e.text);
-    if (done || changed) {
-        struct watch *old = s->files;
-
-        s->files = files;
-        files = old;
-    }
-    notify_manager("READY=1");
-}
-
-/* A line a day from the fortnight before the certificate's end. */
-static void tell_certificate(struct serving *s)
-{
-    const int64_t end = http_server_certificate_end_ms(s->senders);
-    const int64_t now = clock_wall_ms(clock_system());
-    char text[CLOCK_TEXT_SIZE];
-
-    if (!end || end - now >= HTTP_TLS_ENDS_SOON_MS ||
-        (end == s->told_end_ms && now - s->told_ms < DAY_MS))
-        return;
-    s->told_end_ms = end;
-    s->told_ms = now;
-    log_event(LOG_WARN, "certificate_ends", LOG_STR("at", clock_format(end, text)),
-              LOG_STR("why", end < now ? "senders refuse it; put another in its place"
-                                       : "put another in its place; no restart is needed"));
-}
-
-static void block_signals(sigset_t *ret)
-{
-    (void)sigemptyset(ret);
-    (void)sigaddset(ret, SIGTERM);
-    (void)sigaddset(ret, SIGINT);
-    (void)sigaddset(ret, SIGHUP);
-    (void)pthread_sigmask(SIG_BLOCK, ret, NULL); /* threads inherit it: only sigwait sees them */
-    (void)signal(SIGPIPE, SIG_IGN);
-}
+/* ---- the process ------------------------------------------------------------------------------ */
 
 /* Each worker reads hundreds of cases when many wait, and glibc gives each thread a pool of its own, which keeps
  * what was freed: 10,000 alerts pushed at once took 102 MiB, and 70 to 85 with these. Ingest is as fast
@@ -538,173 +307,6 @@ static unsigned allow_open_files(void)
     return connections ? connections : 1;
 }
 
-/* Waits until a person asks, or a look is due. False: the server is to end. */
-static bool wait_for_turn(struct serving *s, bool *ret_asked)
-{
-    const struct timespec until = clock_cond_until(WATCH_EVERY_MS);
-    bool go_on;
-    int rc = 0;
-
-    pthread_mutex_lock(&s->lock);
-    while (!s->ends && !s->asked && rc != ETIMEDOUT)
-        rc = pthread_cond_timedwait(&s->change, &s->lock, &until);
-    *ret_asked = s->asked;
-    s->asked = false;
-    go_on = !s->ends;
-    pthread_mutex_unlock(&s->lock);
-    return go_on;
-}
-
-/* All of this may have to wait for the store, half a minute and longer when that is out of reach. */
-static void *keep(void *arg)
-{
-    struct serving *s = arg;
-    bool asked = false;
-
-    (void)pthread_setname_np(pthread_self(), "keeper");
-    record_config(s, "start", NULL);
-    while (wait_for_turn(s, &asked)) {
-        const bool look = !asked && clock_mono_ms(clock_system()) >= s->look_ms;
-        const char *changed = look ? watch_look(s->files) : NULL;
-
-        if (asked || changed)
-            reload(s, changed);
-        begin_rounds(s, false);
-        tell_certificate(s);
-        s->head_due_ms = audit_tell_head(s->store, clock_mono_ms(clock_system()), s->head_due_ms);
-    }
-    return NULL;
-}
-
-static enum err_code start_keeper(struct serving *s, struct err *e)
-{
-    int rc;
-
-    clock_cond_init(&s->change);
-    rc = pthread_create(&s->keeper, NULL, keep, s);
-    s->keeps = rc == 0;
-    return rc ? err_set(e, ERR_IO, "start a thread: %s", strerror(rc)) : ERR_OK;
-}
-
-static void tell_keeper(struct serving *s, bool *what)
-{
-    pthread_mutex_lock(&s->lock);
-    *what = true;
-    pthread_cond_signal(&s->change);
-    pthread_mutex_unlock(&s->lock);
-}
-
-static void end_keeper(struct serving *s)
-{
-    if (!s->keeps)
-        return;
-    tell_keeper(s, &s->ends);
-    (void)pthread_join(s->keeper, NULL);
-    (void)pthread_cond_destroy(&s->change);
-}
-
-/* SIGTERM is heard at once, whatever the keeper waits for. */
-static void wait_for_end(struct serving *s, const sigset_t *signals)
-{
-    int number = 0;
-
-    while (sigwait(signals, &number) || number == SIGHUP)
-        if (number == SIGHUP)
-            tell_keeper(s, &s->asked);
-}
-
-/* A thread that no signal interrupts. */
-static int start_aside(pthread_t *ret, void *(*fn)(void *s), struct serving *s)
-{
-    sigset_t all, before;
-    int rc;
-
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(ret, NULL, fn, s);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc;
-}
-
-static void *heed_early_ends(void *unused)
-{
-    sigset_t ends;
-    int number = 0;
-
-    (void)unused;
-    (void)sigemptyset(&ends);
-    (void)sigaddset(&ends, SIGTERM);
-    (void)sigaddset(&ends, SIGINT);
-    (void)sigaddset(&ends, SIGUSR1); /* that main will */
-    while (sigwait(&ends, &number))
-        ;
-    if (number == SIGUSR1)
-        return NULL;
-    log_event(LOG_INFO, "stopped", LOG_STR("why", "it was told to before it was ready"));
-    _exit(CLI_DONE);
-}
-
-/* A start waits for its database, minutes where another replica migrates that, and main with it. Nothing is under way yet that
- * would be lost with the process. */
-static void start_early(struct serving *s)
-{
-    s->is_early = start_aside(&s->early, heed_early_ends, NULL) == 0; /* else signals wait, too */
-}
-
-static void end_early(struct serving *s)
-{
-    if (!s->is_early)
-        return;
-    (void)pthread_kill(s->early, SIGUSR1);
-    (void)pthread_join(s->early, NULL);
-}
-
-static void at_once(int number)
-{
-    _exit(128 + number);
-}
-
-/* From here on a second signal ends the process at once: what was accepted is on disk anyway. */
-static void arm_second_signal(const sigset_t *signals)
-{
-    (void)signal(SIGHUP, SIG_IGN); /* nothing is reloaded any more */
-    (void)signal(SIGTERM, at_once);
-    (void)signal(SIGINT, at_once);
-    (void)pthread_sigmask(SIG_UNBLOCK, signals, NULL);
-}
-
-/* What was accepted is on disk, and the next start goes on with what was under way, as after a kill. */
-static void *leave_in_time(void *arg)
-{
-    struct serving *s = arg;
-    const struct timespec until = clock_cond_until(LEAVE_MS);
-
-    while (sem_clockwait(&s->ended, CLOCK_MONOTONIC, &until)) {
-        if (errno == EINTR)
-            continue;
-        log_event(LOG_WARN, "stopped",
-                  LOG_STR("why", "not all has ended in time, the store does not answer: the next "
-                                 "start goes on with it"));
-        _exit(CLI_DONE);
-    }
-    return NULL;
-}
-
-/* Whatever hangs from here on does not keep the process. */
-static void bound_the_end(struct serving *s)
-{
-    (void)sem_init(&s->ended, 0, 0);
-    s->is_bounded = start_aside(&s->leaver, leave_in_time, s) == 0; /* else it may take longer */
-}
-
-static void end_in_time(struct serving *s)
-{
-    if (!s->is_bounded)
-        return;
-    (void)sem_post(&s->ended);
-    (void)pthread_join(s->leaver, NULL);
-}
-
 /* What is left of limit_ms that began at began_ms. */
 static int64_t left_of(int64_t limit_ms, int64_t began_ms)
 {
@@ -726,20 +328,25 @@ static void close_all(struct serving *s)
         admin_stopping(s->admin);
     if (runs)
         engine_quiesce(s->engine);
-    end_keeper(s);
+    signals_waits_for("the configuration that is being read again");
+    keeper_free(s->keeper);
     /* It counts the senders' connections: it goes first. */
+    signals_waits_for("people's requests");
     http_server_free(s->people, left_of(DRAIN_READS_MS, began));
     admin_free(s->admin);
     if (runs)
         (void)engine_wait(s->engine, left_of(DRAIN_READS_MS, began));
     if (s->rest)
         rest_wind_down(s->rest, false); /* who waits for keys is told to come again */
+    signals_waits_for("senders' requests");
     http_server_free(s->senders, left_of(DRAIN_SENDERS_MS, began));
     receiver_free(s->receiver);
     status_free(s->status);
     question_page_free(s->questions);
+    signals_waits_for("the store's upkeep");
     upkeep_stop(s->upkeep);
     if (runs) {
+        signals_waits_for("the work under way");
         if (!engine_wait(s->engine, left_of(DRAIN_MS, began)))
             rest_wind_down(s->rest, true);
         engine_stop(s->engine);
@@ -749,6 +356,7 @@ static void close_all(struct serving *s)
     health_free(s->health);
     metrics_free(s->metrics);
     rest_free(s->rest);
+    signals_waits_for("the store");
     store_free(s->store);
     config_unref(s->config);
     watch_free(s->files);
@@ -775,14 +383,73 @@ static const struct cli_command command = {
     .options = options,
 };
 
+/* Each of them waits for the store, and can be ended while it does. */
+static enum err_code open_all(struct serving *s, struct err *e)
+{
+    enum err_code code = handover_take(&s->sockets, e);
+
+    if (!code)
+        code = open_engine(s, e);
+    if (!code)
+        code = open_senders(s, e);
+    if (!code)
+        code = open_people(s, e);
+    return code ? code : begin_rounds(s, e);
+}
+
+static enum err_code begin_all(struct serving *s, struct err *e)
+{
+    enum err_code code = begin_work(s, e);
+
+    if (!code)
+        code = open_upkeep(s, e);
+    if (!code)
+        code = http_server_begin(s->senders, e);
+    return code ? code : http_server_begin(s->people, e);
+}
+
+static void tell_ready(struct serving *s)
+{
+    log_event(LOG_INFO, "ready", LOG_STR("version", CORDON_VERSION),
+              LOG_STR("listen", http_server_address(s->senders)),
+              LOG_STR("admin", http_server_address(s->people)),
+              LOG_STR("store", db_name(s->store->db)),
+              LOG_STR("policy", policy_hash(s->config->policy)), LOG_INT("pid", (int64_t)getpid()));
+    sdnotify_tell("READY=1");
+}
+
+static enum err_code keep(struct serving *s, struct err *e)
+{
+    const struct keeper_parts parts = {.config = s->config,
+                                       .files = s->files,
+                                       .store = s->store,
+                                       .rest = s->rest,
+                                       .engine = s->engine,
+                                       .status = s->status,
+                                       .upkeep = s->upkeep,
+                                       .receiver = s->receiver,
+                                       .senders = s->senders};
+    enum err_code code = keeper_start(&parts, &s->keeper, e);
+
+    if (code)
+        return code;
+    s->config = NULL;
+    s->files = NULL;
+    return ERR_OK;
+}
+
+static void reload(void *keeper)
+{
+    keeper_reload(keeper);
+}
+
 int cmd_serve(int argc, char **argv);
 
 int cmd_serve(int argc, char **argv)
 {
     struct options o = {0};
-    struct serving s = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct serving s = {0};
     struct err e = {0};
-    sigset_t signals;
     enum err_code code;
     int exit_code = cli_parse(argc, argv, &command, &o, NULL);
 
@@ -793,48 +460,31 @@ int cmd_serve(int argc, char **argv)
         watch_free(s.files);
         return CLI_FAILED;
     }
-    block_signals(&signals);
-    start_early(&s);
+    signals_begin();
     s.connections = allow_open_files();
     bound_malloc();
-    log_notes(s.config);
-    code = handover_take(&s.sockets, &e);
+    cli_log_notes(s.config);
+    code = open_all(&s, &e);
+    signals_begun();
     if (!code)
-        code = open_engine(&s, &e);
-    if (!code)
-        code = open_senders(&s, &e);
-    if (!code)
-        code = open_people(&s, &e);
-    end_early(&s);
-    if (!code)
-        code = begin_work(&s, &e);
-    if (!code)
-        code = open_upkeep(&s, &e);
-    if (!code)
-        code = http_server_begin(s.senders, &e);
-    if (!code)
-        code = http_server_begin(s.people, &e);
+        code = begin_all(&s, &e);
     if (!code) {
-        log_event(
-            LOG_INFO, "ready", LOG_STR("version", CORDON_VERSION),
-            LOG_STR("listen", http_server_address(s.senders)),
-            LOG_STR("admin", http_server_address(s.people)), LOG_STR("store", db_name(s.store->db)),
-            LOG_STR("policy", policy_hash(s.config->policy)), LOG_INT("pid", (int64_t)getpid()));
-        notify_manager("READY=1");
-        code = start_keeper(&s, &e);
+        tell_ready(&s);
+        code = keep(&s, &e);
     }
-    if (code) {
+    if (code)
         log_event(LOG_ERROR, "cannot_start", LOG_ERR(&e));
-    } else {
-        wait_for_end(&s, &signals);
-        arm_second_signal(&signals);
-        bound_the_end(&s);
+    else
+        signals_wait(reload, s.keeper);
+    exit_code = code ? CLI_FAILED : CLI_DONE;
+    signals_ending(LEAVE_MS, exit_code);
+    if (!code) {
         log_event(LOG_INFO, "stopping");
-        notify_manager("STOPPING=1");
+        sdnotify_tell("STOPPING=1");
     }
     close_all(&s);
-    end_in_time(&s);
+    signals_ended();
     if (!code)
         log_event(LOG_INFO, "stopped");
-    return code ? CLI_FAILED : CLI_DONE;
+    return exit_code;
 }

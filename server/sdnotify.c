@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "log.h"
 
 enum err_code sdnotify(const char *path, const char *state, struct err *e)
 {
@@ -31,4 +34,12 @@ enum err_code sdnotify(const char *path, const char *state, struct err *e)
         (void)err_set(e, ERR_IO, "NOTIFY_SOCKET: %s", strerror(errno));
     (void)close(fd);
     return sent < 0 ? ERR_IO : ERR_OK;
+}
+
+void sdnotify_tell(const char *state)
+{
+    struct err e;
+
+    if (sdnotify(getenv("NOTIFY_SOCKET"), state, &e))
+        log_event(LOG_WARN, "notify_failed", LOG_ERR(&e));
 }

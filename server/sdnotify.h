@@ -10,5 +10,7 @@
 
 /** socket: value of $NOTIFY_SOCKET, NULL: none. ERR_OK also when there is none. */
 enum err_code sdnotify(const char *socket, const char *state, struct err *e);
+/** The same to $NOTIFY_SOCKET; that it failed is a line of the log. */
+void sdnotify_tell(const char *state);
 
 #endif

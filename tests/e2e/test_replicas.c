@@ -326,6 +326,7 @@ static void test_replicas__a_store_that_hangs_keeps_no_end_waiting(void **state)
     house_cordon_signal(p->b, SIGTERM);
     house_wait_log(p->b, "\"event\":\"stopping\"", 1, SOON);
     LOOK_FOR(has_ended(p->b, 0), 10000, "it does not end");
+    house_wait_log(p->b, "\"waited_for\":\"", 1, SOON);
     house_cordon_kill(p->b); /* only reaps it */
     cut_now(p->cut, false);
     house_cordon_start(p->b);

@@ -252,10 +252,11 @@ advice:
 
 # ---- the rest -------------------------------------------------------------------------------------
 install: all
-	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/cordon' \
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/cordon/docs' \
 	    '$(DESTDIR)$(PREFIX)/lib/systemd/system' '$(DESTDIR)$(PREFIX)/lib/sysusers.d'
 	install -m 755 $(O)/cordon '$(DESTDIR)$(PREFIX)/bin/cordon'
 	install -m 644 LICENSE README.md '$(DESTDIR)$(PREFIX)/share/doc/cordon/'
+	install -m 644 docs/*.md '$(DESTDIR)$(PREFIX)/share/doc/cordon/docs/'
 	for unit in cordon.service cordon.socket; do \
 	    sed 's,/usr/local/,$(PREFIX)/,' docker/$$unit >build/$$unit && \
 	    install -m 644 build/$$unit '$(DESTDIR)$(PREFIX)/lib/systemd/system/' || exit; done

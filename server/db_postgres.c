@@ -101,7 +101,7 @@ static const struct {
     {"keepalives_interval", "2"},
     {"keepalives_count", "3"},
     {"target_session_attrs", "read-write"}, /* of several hosts the one that can be written to */
-    /* libpq's own default takes plain text from anybody who asks for it; see README */
+    /* libpq's own default takes plain text from anybody who asks for it; see docs/operating.md */
     {"client_encoding", "UTF8"},
 };
 

@@ -793,7 +793,7 @@ static void look_at_sources(struct doctor *d)
         say(d, DOCTOR_OK, NULL,
             "public_url is not set: nobody has asked whether senders reach cordon");
     for (const char *const *note = c->notes; *note; note++)
-        say(d, DOCTOR_WARN, "see README.md, or leave it so", "%s", *note);
+        say(d, DOCTOR_WARN, "see the manual, docs/, or leave it so", "%s", *note);
 }
 
 enum err_code doctor_run(const struct doctor_options *o, struct err *e)

@@ -96,7 +96,7 @@ struct setting {
     enum setting_type type;
     size_t offset;            /* of the field in the struct */
     const char *fallback;     /* as it would be written in the file; NULL: zeroed */
-    const char *meaning;      /* one line, for `--help` and the README table */
+    const char *meaning;      /* one line, for `--help` and the table of docs/settings.md */
     const char *const *words; /* SET_WORD: NULL-terminated */
     int64_t least, most;      /* SET_INT, SET_DURATION (ms), SET_SIZE; both 0: no bounds */
     bool required;

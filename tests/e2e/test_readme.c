@@ -1,8 +1,8 @@
-/* test_readme.c - README.md says nothing that is not so: what can run in it is run.
+/* test_readme.c - README.md and the manuals of docs/ say nothing that is not so: what can run in them is run.
  *
  * A fenced block says by the words after its ``` what becomes of it:
  *
- *     sh test      run, in the order of the file, in one folder; exports live on from block to block
+ *     sh test      run, in the order of the files, in one folder; exports live on from block to block
  *     sh serve     the same, in the background until the next such block or the end
  *     sh outside   needs the world outside: only its syntax is checked
  *     yaml part    takes the place of the starter's parts of the same names; `cordon check` must like it
@@ -13,6 +13,7 @@
  * `cordon init`, and a loopback address of its own in place of 127.0.0.1, and changes nothing else.
  */
 #include <ctype.h>
+#include <dirent.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,14 +42,21 @@
 #define NODE_ALERT  "da638712345678901300_-1027384756"
 #define MACHINE     "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f%d"
 
+/* In this order: what one runs the next one has. */
+static const char *const manuals[] = {"README.md",      "docs/senders.md",  "docs/mails.md",
+                                      "docs/policy.md", "docs/settings.md", "docs/operating.md"};
+
+#define N_MANUALS (sizeof manuals / sizeof *manuals)
+
 struct block {
-    const char *info, *text;
+    const char *info, *text, *file;
     unsigned line; /* of its first line */
 };
 
 struct readme {
     struct arena *arena;
-    const char *text;
+    const char *texts[N_MANUALS];
+    const char *text; /* all of them */
     struct block blocks[BLOCKS_MAX];
     size_t n_blocks;
 };
@@ -78,18 +86,13 @@ static void write_whole(const char *path, const char *text)
     (void)chmod(path, 0600);
 }
 
-static int setup(void **state)
+/* Takes the text apart where it stands. */
+static void find_blocks(struct readme *r, const char *file, char *text)
 {
-    struct readme *r = calloc(1, sizeof *r);
     struct block *open = NULL;
     unsigned number = 0;
-    char *text, *line, *next;
+    char *line, *next;
 
-    assert_non_null(r);
-    r->arena = arena_new(0);
-    r->text = read_whole(r->arena, "README.md");
-    text = arena_str(r->arena, r->text);
-    assert_non_null(text);
     for (line = text; *line; line = next) {
         next = strchr(line, '\n') ? strchr(line, '\n') + 1 : line + strlen(line);
         number++;
@@ -101,12 +104,32 @@ static int setup(void **state)
         } else {
             assert_true(r->n_blocks < BLOCKS_MAX);
             open = &r->blocks[r->n_blocks++];
-            *open = (struct block){.info = line + 3, .text = next, .line = number + 1};
+            *open =
+                (struct block){.info = line + 3, .text = next, .file = file, .line = number + 1};
             next[-1] = '\0';
         }
     }
     if (open)
-        fail_msg("README.md:%u: a block without its end", open->line);
+        fail_msg("%s:%u: a block without its end", open->file, open->line);
+}
+
+static int setup(void **state)
+{
+    AUTO(buf_clear) struct buf all = BUF_INIT(4 << 20);
+    struct readme *r = calloc(1, sizeof *r);
+
+    assert_non_null(r);
+    r->arena = arena_new(0);
+    for (size_t i = 0; i < N_MANUALS; i++) {
+        char *text;
+
+        r->texts[i] = read_whole(r->arena, manuals[i]);
+        buf_adds(&all, r->texts[i]);
+        text = arena_str(r->arena, r->texts[i]);
+        assert_non_null(text);
+        find_blocks(r, manuals[i], text);
+    }
+    r->text = arena_str(r->arena, buf_text(&all));
     *state = r;
     return 0;
 }
@@ -175,35 +198,40 @@ static const char *at(const struct scene *s, const char *name)
 }
 
 /* Runs a script in the folder; it must end well. What it printed, in the arena. */
-static const char *run(const struct scene *s, const char *script, unsigned line)
+static const char *run_at(const struct scene *s, const char *script, const char *file,
+                          unsigned line)
 {
     const char *argv[] = {"/bin/sh", "-euc", script, NULL}, *out;
     struct ran ran;
 
     program_run(&ran, s->dir, s->env, argv);
     if (ran.code != 0)
-        fail_msg("README.md:%u: exit %d of\n%s\n%s%s", line, ran.code, script, ran.out, ran.err);
+        fail_msg("%s:%u: exit %d of\n%s\n%s%s", file, line, ran.code, script, ran.out, ran.err);
     out = arena_str(s->arena, ran.out);
     ran_clear(&ran);
     return out;
+}
+
+static const char *run(const struct scene *s, const char *script)
+{
+    return run_at(s, script, "this test", 0);
 }
 
 static const char *run_block(const struct scene *s, const struct block *b)
 {
     const char *text = changed(s->arena, b->text, "127.0.0.1", s->address, true);
 
-    return run(
+    return run_at(
         s,
         arena_fmt(s->arena, "[ ! -e .env ] || . ./.env\n%s\nexport -p | grep CORDON_ >.env", text),
-        b->line);
+        b->file, b->line);
 }
 
 static void make_certificate(const struct scene *s)
 {
     (void)run(s,
               "mkdir -p tls && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-              " -subj /CN=cordon.contoso.example -keyout tls/key.pem -out tls/chain.pem",
-              0);
+              " -subj /CN=cordon.contoso.example -keyout tls/key.pem -out tls/chain.pem");
 }
 
 /* ---- each kind of block ------------------------------------------------------------------------ */
@@ -221,7 +249,8 @@ static void test_readme__every_block_says_how_it_is_tested(void **state)
         for (size_t j = 0; j < sizeof known / sizeof *known; j++)
             found = found || strcmp(r->blocks[i].info, known[j]) == 0;
         if (!found)
-            fail_msg("README.md:%u: a block of kind '%s'", r->blocks[i].line, r->blocks[i].info);
+            fail_msg("%s:%u: a block of kind '%s'", r->blocks[i].file, r->blocks[i].line,
+                     r->blocks[i].info);
     }
 }
 
@@ -237,7 +266,7 @@ static void test_readme__what_needs_the_outside_is_a_shells(void **state)
             continue;
         program_run(&ran, NULL, NULL, argv);
         if (ran.code != 0)
-            fail_msg("README.md:%u: %s", r->blocks[i].line, ran.err);
+            fail_msg("%s:%u: %s", r->blocks[i].file, r->blocks[i].line, ran.err);
         ran_clear(&ran);
     }
 }
@@ -281,26 +310,26 @@ static void test_readme__parts_of_a_configuration_are_good(void **state)
     size_t n = 0;
 
     scene_open(&s, r->arena);
-    starter = run(&s,
-                  "mkdir secrets; echo s >secrets/defender; cordon keygen >secrets/relay; "
-                  "cp secrets/relay secrets/grid; cp secrets/relay secrets/relay-spring; "
-                  "echo https://flow.example/hook >secrets/teams; cp secrets/teams secrets/slack; "
-                  "cp secrets/relay secrets/siem; "
-                  "cordon init -",
-                  0);
+    starter =
+        run(&s, "mkdir secrets; echo s >secrets/defender; cordon keygen >secrets/relay; "
+                "cp secrets/relay secrets/grid; cp secrets/relay secrets/relay-spring; "
+                "echo https://flow.example/hook >secrets/teams; cp secrets/teams secrets/slack; "
+                "cp secrets/relay secrets/siem; "
+                "cordon init -");
     make_certificate(&s);
     for (size_t i = 0; i < r->n_blocks; i++) {
         if (strcmp(r->blocks[i].info, "yaml part") != 0)
             continue;
         write_whole(at(&s, "part.yaml"), merged(r->arena, starter, r->blocks[i].text));
-        (void)run(&s, arena_fmt(r->arena, "%scordon check -c part.yaml", ids), r->blocks[i].line);
+        (void)run_at(&s, arena_fmt(r->arena, "%scordon check -c part.yaml", ids), r->blocks[i].file,
+                     r->blocks[i].line);
         n++;
     }
     assert_true(n >= 3);
     scene_close(&s);
 }
 
-/* What README.md has cordon write is written, and has something in it. */
+/* What docs/senders.md has cordon write is written, and has something in it. */
 static void test_readme__senders_are_connected_as_it_says(void **state)
 {
     const struct readme *r = *state;
@@ -309,10 +338,8 @@ static void test_readme__senders_are_connected_as_it_says(void **state)
     size_t n = 0;
 
     scene_open(&s, r->arena);
-    text = run(&s,
-               "mkdir secrets; echo s >secrets/defender; cordon keygen >secrets/relay; "
-               "chmod 600 secrets/*; cordon init -",
-               0);
+    text = run(&s, "mkdir secrets; echo s >secrets/defender; cordon keygen >secrets/relay; "
+                   "chmod 600 secrets/*; cordon init -");
     make_certificate(&s);
     for (size_t i = 0; i < r->n_blocks; i++) {
         if (strcmp(r->blocks[i].info, "yaml part") == 0)
@@ -320,12 +347,13 @@ static void test_readme__senders_are_connected_as_it_says(void **state)
         if (strcmp(r->blocks[i].info, "sh connect") != 0)
             continue;
         write_whole(at(&s, "cordon.yaml"), text);
-        (void)run(&s, arena_fmt(r->arena, "%s%s", ids, r->blocks[i].text), r->blocks[i].line);
-        (void)run(&s,
-                  "jq -e . logic-app/*.json relay/*.json >/dev/null; sh -n send-alert.sh\n"
-                  "sh -n logic-app/app-registration.sh; grep -q 'hooks/flow' flow.md\n"
-                  "test -s relay/src/functions/relay.js",
-                  r->blocks[i].line);
+        (void)run_at(&s, arena_fmt(r->arena, "%s%s", ids, r->blocks[i].text), r->blocks[i].file,
+                     r->blocks[i].line);
+        (void)run_at(&s,
+                     "jq -e . logic-app/*.json relay/*.json >/dev/null; sh -n send-alert.sh\n"
+                     "sh -n logic-app/app-registration.sh; grep -q 'hooks/flow' flow.md\n"
+                     "test -s relay/src/functions/relay.js",
+                     r->blocks[i].file, r->blocks[i].line);
         n++;
     }
     assert_int_equal(n, 1);
@@ -388,12 +416,12 @@ static void node_pushes(const struct scene *s, const struct block *js, struct si
     write_whole(at(s, "relay.mjs"),
                 arena_fmt(s->arena, "%s\nconsole.log(await push('" NODE_ALERT "', undefined));\n",
                           js->text));
-    out = run(s, script, js->line);
+    out = run_at(s, script, js->file, js->line);
     if (*out) {
         AUTO(json_freep) struct json *isolated = sim_wait_isolated(sim, 2, SOON);
 
         assert_non_null(strstr(out, "status: 'accepted'"));
-        out = run(s, script, js->line); /* a retry */
+        out = run_at(s, script, js->file, js->line); /* a retry */
         assert_non_null(strstr(out, "status: 'duplicate'"));
     }
 }
@@ -411,7 +439,7 @@ static void test_readme__the_way_to_a_tenant_leads_there(void **state)
     scene_open(&s, r->arena);
     plant(sim, 0, SHOWN_ALERT);
     plant(sim, 1, LIVE_ALERT);
-    (void)run(&s, "mkdir secrets", 0);
+    (void)run(&s, "mkdir secrets");
     write_whole(at(&s, "secrets/defender"), sim->client_secret); /* az's part */
     for (size_t i = 0; i < r->n_blocks; i++) {
         const struct block *b = &r->blocks[i];
@@ -458,7 +486,7 @@ static const char *after(const struct readme *r, const char *mark, const char *e
     const char *from = strstr(r->text, mark), *to;
 
     if (!from) {
-        fail_msg("README.md has no '%s'", mark);
+        fail_msg("the manuals have no '%s'", mark);
         return ""; /* never: for the analyzer */
     }
     from += strlen(mark);
@@ -501,13 +529,13 @@ static void test_readme__the_table_of_commands_is_the_programs(void **state)
         rows += 4;
         (void)snprintf(want, sizeof want, "\n  %.*s ", (int)strcspn(rows, "`"), rows);
         if (!strstr(list, want))
-            fail_msg("README.md names the command%s, which there is none of", want + 2);
+            fail_msg("docs/settings.md names the command%s, which there is none of", want + 2);
     }
     for (char *line = strtok_r(list, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         const char *word = arena_strn(r->arena, line + 2, strcspn(line + 2, " "));
 
         if (strncmp(line, "  ", 2) == 0 && !has_row(r, table, word))
-            fail_msg("README.md's table of commands lacks %s",
+            fail_msg("docs/settings.md's table of commands lacks %s",
                      word); /* … and the other way round */
     }
     ran_clear(&ran);
@@ -526,7 +554,7 @@ static void test_readme__the_table_of_verifiers_is_the_programs(void **state)
 
     for (size_t i = 0; i < sizeof there / sizeof *there; i++)
         if (!has_row(r, table, there[i]))
-            fail_msg("README.md's table of verifiers lacks %s", there[i]);
+            fail_msg("docs/settings.md's table of verifiers lacks %s", there[i]);
     for (; (rows = strstr(rows, "\n| `")) != NULL; rows++)
         n++;
     assert_int_equal(n, sizeof there / sizeof *there);
@@ -552,19 +580,111 @@ static void test_readme__every_setting_is_named(void **state)
 
     scene_open(&s, r->arena);
     assert_non_null(realpath(".", root));
-    list = arena_str(r->arena,
-                     run(&s,
-                         arena_fmt(r->arena,
-                                   "cd '%s/server' && sed -nE"
-                                   " 's/^ *([A-Z_]+\\()?\"([a-z_]+)\", SET_.*/\\2/p' *.c | sort -u",
-                                   root),
-                         0));
+    list = arena_str(
+        r->arena,
+        run(&s, arena_fmt(r->arena,
+                          "cd '%s/server' && sed -nE"
+                          " 's/^ *([A-Z_]+\\()?\"([a-z_]+)\", SET_.*/\\2/p' *.c | sort -u",
+                          root)));
     assert_non_null(list);
     for (char *name = strtok_r(list, "\n", &save); name; name = strtok_r(NULL, "\n", &save), n++)
         if (!names(r->text, name))
-            fail_msg("README.md does not name the setting %s", name);
+            fail_msg("the manuals do not name the setting %s", name);
     assert_true(n > 50);
     scene_close(&s);
+}
+
+/* A link to `name` in the file that is `from`: to which manual? NULL: to none. */
+static const char *manual_at(struct arena *a, const char *from, const char *name)
+{
+    const char *slash = strrchr(from, '/');
+    const char *path = slash ? arena_fmt(a, "%.*s/%s", (int)(slash - from), from, name) : name;
+
+    for (size_t i = 0; i < N_MANUALS; i++)
+        if (strcmp(path, manuals[i]) == 0)
+            return manuals[i];
+    return NULL;
+}
+
+/* Is there a heading in text of which a renderer makes this anchor: small letters, "-" for a blank, no other signs? */
+static bool has_anchor(const char *text, const char *anchor)
+{
+    for (const char *line = strstr(text, "\n#"); line; line = strstr(line + 1, "\n#")) {
+        const char *a = anchor, *p = line + 1 + strspn(line + 1, "#") + 1;
+
+        for (; *p && *p != '\n'; p++) {
+            const int c = *p == ' ' ? '-' : tolower((unsigned char)*p);
+
+            if (c != '-' && !isalnum(c))
+                continue;
+            if (*a != (char)c)
+                break;
+            a++;
+        }
+        if (!*a && (*p == '\n' || !*p))
+            return true;
+    }
+    return false;
+}
+
+/* One link of the manual i: [word](path#anchor). */
+static void follow(const struct readme *r, size_t i, const char *link)
+{
+    const size_t len = strcspn(link, "#");
+    const char *name = arena_strn(r->arena, link, len), *file = manuals[i];
+    const char *slash = strrchr(file, '/');
+    const char *path =
+        slash ? arena_fmt(r->arena, "%.*s/%s", (int)(slash - file), file, name) : name;
+
+    if (len && access(path, F_OK) != 0)
+        fail_msg("%s: a link to %s, which is not there", file, path);
+    if (!link[len])
+        return;
+    if (len)
+        file = manual_at(r->arena, file, name);
+    for (size_t k = 0; file && k < N_MANUALS; k++)
+        if (strcmp(file, manuals[k]) == 0 && !has_anchor(r->texts[k], link + len + 1))
+            fail_msg("%s: a link to %s, which has no such heading", manuals[i], link);
+}
+
+static void test_readme__every_link_leads_somewhere(void **state)
+{
+    const struct readme *r = *state;
+    size_t n = 0;
+
+    for (size_t i = 0; i < N_MANUALS; i++)
+        for (const char *at = r->texts[i]; (at = strstr(at, "](")) != NULL; at += 2) {
+            const char *link = arena_strn(r->arena, at + 2, strcspn(at + 2, ")\n"));
+
+            if (strncmp(link, "http", 4) == 0)
+                continue;
+            follow(r, i, link);
+            n++;
+        }
+    assert_true(n > 5);
+}
+
+/* What no test reads says soon what is not so, and what README.md does not lead to nobody reads. */
+static void test_readme__every_manual_is_read_and_linked(void **state)
+{
+    const struct readme *r = *state;
+    DIR *dir = opendir("docs");
+    size_t n = 1; /* README.md itself */
+
+    assert_non_null(dir);
+    for (const struct dirent *d; (d = readdir(dir)) != NULL;) {
+        const char *path = arena_fmt(r->arena, "docs/%s", d->d_name);
+
+        if (d->d_name[0] == '.')
+            continue;
+        n++;
+        if (!manual_at(r->arena, "README.md", path))
+            fail_msg("nobody reads %s", path);
+        if (!strstr(r->texts[0], arena_fmt(r->arena, "](%s)", path)))
+            fail_msg("README.md does not lead to %s", path);
+    }
+    (void)closedir(dir);
+    assert_int_equal(n, N_MANUALS);
 }
 
 /* Does the tour name a path: itself, its folder, or its group ("verify_*")? */
@@ -591,12 +711,10 @@ static void test_readme__the_tour_comes_by_every_room_and_no_other(void **state)
 
     scene_open(&s, r->arena);
     assert_non_null(realpath(".", root));
-    list = arena_str(r->arena, run(&s,
-                                   arena_fmt(r->arena,
-                                             "cd '%s/server' && ls *.c && cd ../tests &&"
-                                             " for dir in */; do echo tests/$dir; done",
-                                             root),
-                                   0));
+    list = arena_str(r->arena, run(&s, arena_fmt(r->arena,
+                                                 "cd '%s/server' && ls *.c && cd ../tests &&"
+                                                 " for dir in */; do echo tests/$dir; done",
+                                                 root)));
     assert_non_null(list);
     for (char *name = strtok_r(list, "\n", &save); name; name = strtok_r(NULL, "\n", &save))
         if (!tours(r, tour, name))
@@ -628,6 +746,8 @@ int main(void)
         TEST(the_table_of_commands_is_the_programs),
         TEST(the_table_of_verifiers_is_the_programs),
         TEST(every_setting_is_named),
+        TEST(every_link_leads_somewhere),
+        TEST(every_manual_is_read_and_linked),
         TEST(the_tour_comes_by_every_room_and_no_other),
     };
 

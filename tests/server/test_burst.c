@@ -176,7 +176,7 @@ static void test_burst__the_first_is_not_held_and_what_follows_is_one_mail(void 
     tear_down(&k);
 }
 
-/* README.md, "The kill switch": each mail says so while it lasts; most mails of a storm are digests. */
+/* docs/policy.md, "The kill switch": each mail says so while it lasts; most mails of a storm are digests. */
 static void test_burst__a_digest_says_that_cordon_is_paused(void **state)
 {
     const struct desk_order drill = {.who = "maria", .why = "a drill"};

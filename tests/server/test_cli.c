@@ -985,7 +985,7 @@ static void test_cli__the_last_isolation_of_a_machine_is_shown(void **state)
     peer_free(p);
 }
 
-/* README.md, "What is isolated, and how it ends": since when, by which rule and for which case, who asked, when people are asked next. */
+/* docs/policy.md, "What is isolated, and how it ends": since when, by which rule and for which case, who asked, when people are asked next. */
 static void test_cli__the_ledger_says_who_asked_and_when_people_are_asked_next(void **state)
 {
     struct fixture *f = *state;

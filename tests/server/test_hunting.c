@@ -377,7 +377,7 @@ static void test_hunting__an_answer_that_is_cut_is_told_though_nothing_is_new(vo
     rig_close(&r);
 }
 
-/* README.md, "The kill switch": each mail says so while it lasts. */
+/* docs/policy.md, "The kill switch": each mail says so while it lasts. */
 static void test_hunting__its_mail_says_that_cordon_is_paused(void **state)
 {
     const struct desk_order drill = {.who = "maria", .why = "a drill"};

@@ -437,7 +437,6 @@ static void test_bad_input__sizes(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         AUTO(buf_clear) struct buf b = BUF_INIT(16 << 20);
-        int64_t began = look_now_ms();
         struct fetched f;
 
         make(rows[i].what, &b);
@@ -445,8 +444,6 @@ static void test_bad_input__sizes(void **state)
         send_signed(h, rows[i].label, buf_text(&b), b.len, &f);
         assert_refused(rows[i].label, &f, rows[i].status, NULL);
         fetched_clear(&f);
-        if (look_now_ms() - began > 10000)
-            fail_msg("%s took %" PRId64 " ms", rows[i].label, look_now_ms() - began);
         assert_nothing_stored(h, rows[i].label);
     }
     close_house(h, COUNT(rows));

@@ -27,6 +27,10 @@
 #define YOUNG_BUSY_MS (20 * MINUTE_MS) /* a look of its own would cost a call that is scarce */
 #define SEVERAL       5                /* others that wait, and it is one of many */
 #define MANY          25               /* so many within a minute, and calls will be scarce */
+/* So often a list may fail before it is found out whether Defender says of one machine what it does not say of many: a list may
+ * take it too long, or be spoilt by one of them. */
+#define LISTS_IN_VAIN 2
+#define SLOW_MS       (10 * SECOND_MS) /* of a run by itself */
 
 struct crowd {
     struct episode x[ROWS_AT_ONCE + 1];
@@ -35,6 +39,7 @@ struct crowd {
     bool listed[ROWS_AT_ONCE + 1];
     bool open[ROWS_AT_ONCE + 1]; /* not yet seen to */
     size_t n;
+    bool asks_alone, follows_alone; /* lists are no use in this run: each by itself */
 };
 
 static void crowd_free(struct crowd *k)
@@ -54,6 +59,25 @@ static size_t pick(const struct crowd *k, const struct runtime_tenant *tenant,
         if (k->open[i] && k->x[i].tenant == tenant && k->x[i].row.state == state)
             at[n++] = i;
     return n;
+}
+
+/* Does a list go on failing that does not where it is about one machine? That costs a call to find out, and no more while Defender
+ * answers nothing at all. */
+static bool fails_as_a_list(const struct crowd *k, const size_t at[], size_t n, enum err_code code)
+{
+    const struct episode *first = &k->x[at[0]];
+    struct defender_reads look;
+    bool in_vain = false, answers;
+
+    for (size_t i = 0; i < n; i++)
+        in_vain = in_vain || k->x[at[i]].w.attempts > LISTS_IN_VAIN;
+    if (code != ERR_AGAIN || !in_vain)
+        return false;
+    defender_read(first->tenant->defender, NULL, first->row.machine_id,
+                  DEFENDER_READ_TO_ACT | DEFENDER_READ_ACTIONS, &look);
+    answers = !look.actions_code;
+    defender_reads_clear(&look);
+    return answers;
 }
 
 /* May it be asked for after a look alone: facts and verdict are those of now, and ask for it? */
@@ -266,7 +290,7 @@ static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
     int64_t looks, got;
     enum err_code code = ERR_OK;
 
-    if (quota_per_minute(tenant->quota) < 2)
+    if (quota_per_minute(tenant->quota) < 2 || k->asks_alone)
         return;
     for (size_t i = 0; i < all; i++)
         if (!k->x[at[i]].row.posted && is_grounded(&k->x[at[i]]))
@@ -281,10 +305,11 @@ static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
         code = look_together(k, at, asked, &why);
     if (got)
         storm_spent(tenant->storm, looks);
+    k->asks_alone = code == ERR_INVALID || (code && fails_as_a_list(k, at, asked, code));
     for (; done < n && engine_goes_on(g); done++) {
         struct episode *x = &k->x[at[done]];
 
-        if (code == ERR_INVALID) { /* no lists: each alone */
+        if (k->asks_alone) {
             storm_spent(tenant->storm, done < asked);
             continue;
         }
@@ -311,18 +336,21 @@ static void look_at_followed(struct crowd *k, struct runtime_tenant *tenant, con
 {
     const char *ids[ROWS_AT_ONCE + 1];
     struct defender_reads *looks[ROWS_AT_ONCE + 1];
+    size_t of[ROWS_AT_ONCE + 1], some = 0;
     struct err e = {0};
     enum err_code code;
-    size_t some = 0;
+    bool alone;
 
     for (size_t i = 0; i < n; i++)
         if (k->listed[i] && episode_needs_look(&k->x[at[i]], &k->actions[i])) {
+            of[some] = at[i];
             looks[some] = &k->grounds[at[i]].look;
             ids[some++] = k->x[at[i]].row.machine_id;
         }
     code = some ? storm_look(tenant->storm, tenant->defender, ids, some, looks, &e) : ERR_OK;
+    alone = code == ERR_INVALID || (code && fails_as_a_list(k, of, some, code));
     for (size_t i = 0; i < some && code; i++) {
-        if (code == ERR_INVALID) { /* no lists: each alone */
+        if (alone) {
             defender_reads_clear(looks[i]);
             defender_read(tenant->defender, NULL, ids[i], DEFENDER_READ_ACTIONS, looks[i]);
         } else {
@@ -352,6 +380,8 @@ static void follow_together(struct crowd *k, struct runtime_tenant *tenant)
     struct err why = {0};
     enum err_code code;
 
+    if (k->follows_alone)
+        return;
     if (n < 2) { /* a call of its own is scarce: in a minute there will be more */
         if (n && wait_for_more(&k->x[at[0]]))
             k->open[at[0]] = false;
@@ -363,8 +393,10 @@ static void follow_together(struct crowd *k, struct runtime_tenant *tenant)
     }
     code = defender_list_isolations(tenant->defender, ids, machine_ids, n, k->actions, k->listed,
                                     &why);
-    if (code == ERR_REFUSED || code == ERR_TOO_BIG || code == ERR_INVALID)
-        return; /* not in this way: each alone */
+    k->follows_alone = code == ERR_REFUSED || code == ERR_TOO_BIG || code == ERR_INVALID ||
+                       code == ERR_NOT_FOUND || (code && fails_as_a_list(k, at, n, code));
+    if (k->follows_alone)
+        return;
     if (!code)
         look_at_followed(k, tenant, at, n);
     for (size_t i = 0; i < n; i++) {
@@ -415,6 +447,17 @@ static void leave_off(struct crowd *k)
     engine_give_back_all(k->x[0].g, left, n);
 }
 
+/* false: it took so long that those that come next are not to wait for Defender one by one. */
+static bool run_alone(struct crowd *k, size_t i)
+{
+    const struct clock *clock = k->x[i].g->clock;
+    int64_t began = clock_mono_ms(clock);
+
+    episode_run(&k->x[i]);
+    k->open[i] = false;
+    return clock_mono_ms(clock) - began < SLOW_MS || !(k->asks_alone || k->follows_alone);
+}
+
 static void run_crowd(struct crowd *k)
 {
     for (size_t i = 0; i < k->n && engine_goes_on(k->x[0].g); i++) {
@@ -424,10 +467,8 @@ static void run_crowd(struct crowd *k)
             ask_together(k, tenant);
         else if (k->open[i] && tenant && k->x[i].row.state == ISOLATION_PENDING)
             follow_together(k, tenant);
-        if (k->open[i] && engine_goes_on(k->x[0].g)) {
-            episode_run(&k->x[i]);
-            k->open[i] = false;
-        }
+        if (k->open[i] && engine_goes_on(k->x[0].g) && !run_alone(k, i))
+            break;
     }
     leave_off(k);
 }

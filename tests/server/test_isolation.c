@@ -2778,7 +2778,8 @@ static void test_isolation__a_lost_answer_among_many_rests_though_it_is_woken(vo
     rig_close(&r);
 }
 
-/* Where Defender takes no list of them, each is looked at, and asked after, alone; and so is what a list leaves out. */
+/* Where Defender takes no list of them, or its lists go on failing, each is looked at, and asked after, alone; and so is what a list
+ * leaves out. */
 static void test_isolation__what_is_not_listed_is_asked_for_alone(void **state)
 {
     static const struct {
@@ -2787,6 +2788,10 @@ static void test_isolation__what_is_not_listed_is_asked_for_alone(void **state)
     } rows[] = {
         {400, 400, "{}"},
         {200, 200, "{\"value\":[" OF_OTHER("b2", "Isolate", "Succeeded") "]}"},
+        {500, 200, "{\"value\":[" OF_OTHER("b2", "Isolate", "Succeeded") "]}"},
+        {200, 504, ""},
+        {200, 404, "{\"error\":{\"code\":\"NotFound\"}}"},
+        {200, 200, "{\"value\":[" OF_OTHER("b3", "Isolate", "Succeeded") "]}"},
     };
 
     (void)state;
@@ -2804,6 +2809,7 @@ static void test_isolation__what_is_not_listed_is_asked_for_alone(void **state)
                  ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
         rig_says(&r, "GET", "/api/machineactions/b2", 0, 200,
                  OF_OTHER("b2", "Isolate", "Succeeded"));
+        print_message("row %zu\n", i);
         pass_crowded(&r, 2 * MINUTE_MS);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE2), 1);
@@ -2811,6 +2817,68 @@ static void test_isolation__what_is_not_listed_is_asked_for_alone(void **state)
             assert_int_equal(record_of(&r, ids[k]).state, ISOLATION_ISOLATED);
         rig_close(&r);
     }
+}
+
+#define CROWD 40
+
+/* The i-th of many machines. */
+static const char *machine_of_many(struct rig *r, int i)
+{
+    return arena_fmt(r->arena, "%040x", 0x1000 + i);
+}
+
+/* As many cases of as many machines, all to be isolated; one by one Defender would say anything of them. */
+static void ask_for_a_crowd(struct rig *r, int64_t ids[CROWD])
+{
+    AUTO(buf_clear) struct buf alerts = BUF_INIT(1 << 20), machines = BUF_INIT(1 << 20);
+
+    hands_turn(&r->hands, 1);
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    for (int i = 0; i < CROWD; i++) {
+        const char *machine = machine_of_many(r, i);
+        const char *doc = arena_fmt(r->arena,
+                                    "\"id\":\"a%02d\",\"type\":\"Isolate\",\"machineId\":\"%s\","
+                                    "\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\"}",
+                                    i, machine);
+
+        buf_addf(&alerts, "%s{\"id\":\"da%d_-1\",\"severity\":\"High\",\"machineId\":\"%s\"}",
+                 i ? "," : "", i, machine);
+        buf_addf(&machines, "%s{\"id\":\"%s\"}", i ? "," : "", machine);
+        rig_says(r, "POST", arena_fmt(r->arena, "/api/machines/%s/isolate", machine), 0, 201,
+                 arena_fmt(r->arena, "{\"status\":\"Pending\",%s", doc));
+        rig_says(r, "GET", arena_fmt(r->arena, GET_ACTION "a%02d", i), 0, 200,
+                 arena_fmt(r->arena, "{\"status\":\"Succeeded\",%s", doc));
+        ids[i] = rig_push(r, arena_fmt(r->arena, "da%d_-1", i), NULL);
+    }
+    rig_says(r, "GET", "/api/alerts?", 0, 200,
+             arena_fmt(r->arena, "{\"value\":[%s]}", buf_text(&alerts)));
+    rig_says(r, "GET", "/api/machines?", 0, 200,
+             arena_fmt(r->arena, "{\"value\":[%s]}", buf_text(&machines)));
+    atomic_store(&r->g->crowd[WORK_CASE], true);
+    (void)rig_work(r);
+    assert_int_equal(rig_seen(r, "POST", "/api/machines/"), 0);
+}
+
+/* Nor do lists of their actions that go on failing keep a crowd of machines from being isolated, or people from hearing that they are. */
+static void test_isolation__lists_that_go_on_failing_hold_no_crowd_up(void **state)
+{
+    struct rig r;
+    int64_t ids[CROWD];
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_a_crowd(&r, ids);
+    rig_says(&r, "GET", LOOKS, 0, 500, "{}");
+    rig_says(&r, "GET", LISTED, 0, 504, "");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_pass(&r, 3 * MINUTE_MS, 2 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), CROWD);
+    for (int i = 0; i < CROWD; i++) {
+        assert_int_equal(record_of(&r, ids[i]).state, ISOLATION_ISOLATED);
+        assert_int_equal(rig_case(&r, ids[i]).state, CASE_DONE);
+    }
+    rig_close(&r);
 }
 
 /* As when it is followed alone: what was released before anybody looked is not called isolated. */
@@ -2840,38 +2908,47 @@ static void test_isolation__one_of_many_released_before_the_look_is_not_called_i
     rig_close(&r);
 }
 
-/* Where Defender takes no list of machines to look at, each is looked at alone all the same: what was released, or came to
- * nothing beside another isolation, is told as it is. */
+/* Where Defender takes no list of machines to look at, or it goes on failing, each is looked at alone all the same: what was released, or
+ * came to nothing beside another isolation, is told as it is. */
 static void test_isolation__many_are_looked_at_alone_where_no_list_is_taken(void **state)
 {
-    struct rig r;
-    int64_t ids[2];
+    static const struct {
+        int looks;
+        int64_t within_ms;
+    } rows[] = {{400, 2 * SECOND_MS}, {500, 10 * MINUTE_MS}};
 
     (void)state;
-    rig_open(&r, NULL);
-    ask_for_two(&r, ids);
-    rig_says(&r, "GET", LOOKS, 1, 200, NOTHING);
-    takes_both(&r);
-    hands_turn(&r.hands, 4 * SECOND_MS);
-    (void)rig_work(&r);
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(record_of(&r, ids[i]).state, ISOLATION_PENDING);
-    hands_turn(&r.hands, 20 * MINUTE_MS); /* nobody looked meanwhile */
-    rig_says(&r, "GET", LISTED, 0, 200,
-             "{\"value\":[" OF_OTHER("b2", "Isolate", "Cancelled") "," ACTION_DOC(
-                 ACTION, "Isolate", "Succeeded", "null", "12:12") "]}");
-    rig_says(&r, "GET", LOOKS, 0, 400, "{}");
-    rig_says(&r, "GET", "/api/machineactions?$filter=machineId%20eq%20%27" MACHINE "%27", 0, 200,
-             "{\"value\":[" DONE_DOC("u1", "Unisolate", "14:00", "14:10") "," ACTION_DOC(
-                 ACTION, "Isolate", "Succeeded", "null", "12:12") "]}");
-    rig_says(&r, "GET", "/api/machineactions?$filter=machineId%20eq%20%27" MACHINE2 "%27", 0, 200,
-             "{\"value\":[" OF_OTHER("c3", "Isolate", "Succeeded") "]}");
-    pass_crowded(&r, 2 * SECOND_MS);
-    assert_int_equal(record_of(&r, ids[0]).state, ISOLATION_RELEASED);
-    assert_int_equal(record_of(&r, ids[1]).state, ISOLATION_ISOLATED);
-    assert_string_equal(record_of(&r, ids[1]).action_id, "c3");
-    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 2);
-    rig_close(&r);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t ids[2];
+
+        print_message("row %zu\n", i);
+        rig_open(&r, NULL);
+        ask_for_two(&r, ids);
+        rig_says(&r, "GET", LOOKS, 1, 200, NOTHING);
+        takes_both(&r);
+        hands_turn(&r.hands, 4 * SECOND_MS);
+        (void)rig_work(&r);
+        for (int k = 0; k < 2; k++)
+            assert_int_equal(record_of(&r, ids[k]).state, ISOLATION_PENDING);
+        hands_turn(&r.hands, 20 * MINUTE_MS); /* nobody looked meanwhile */
+        rig_says(&r, "GET", LISTED, 0, 200,
+                 "{\"value\":[" OF_OTHER("b2", "Isolate", "Cancelled") "," ACTION_DOC(
+                     ACTION, "Isolate", "Succeeded", "null", "12:12") "]}");
+        rig_says(&r, "GET", LOOKS, 0, rows[i].looks, "{}");
+        rig_says(&r, "GET", "/api/machineactions?$filter=machineId%20eq%20%27" MACHINE "%27", 0,
+                 200,
+                 "{\"value\":[" DONE_DOC("u1", "Unisolate", "14:00", "14:10") "," ACTION_DOC(
+                     ACTION, "Isolate", "Succeeded", "null", "12:12") "]}");
+        rig_says(&r, "GET", "/api/machineactions?$filter=machineId%20eq%20%27" MACHINE2 "%27", 0,
+                 200, "{\"value\":[" OF_OTHER("c3", "Isolate", "Succeeded") "]}");
+        pass_crowded(&r, rows[i].within_ms);
+        assert_int_equal(record_of(&r, ids[0]).state, ISOLATION_RELEASED);
+        assert_int_equal(record_of(&r, ids[1]).state, ISOLATION_ISOLATED);
+        assert_string_equal(record_of(&r, ids[1]).action_id, "c3");
+        assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 2);
+        rig_close(&r);
+    }
 }
 
 /* Many whose tenant is gone from the configuration are nobody's crowd. */
@@ -3179,6 +3256,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_shared_look_ages_while_others_are_asked_for),
         cmocka_unit_test(test_isolation__a_lost_answer_among_many_rests_though_it_is_woken),
         cmocka_unit_test(test_isolation__what_is_not_listed_is_asked_for_alone),
+        cmocka_unit_test(test_isolation__lists_that_go_on_failing_hold_no_crowd_up),
         cmocka_unit_test(
             test_isolation__one_of_many_released_before_the_look_is_not_called_isolated),
         cmocka_unit_test(test_isolation__many_are_looked_at_alone_where_no_list_is_taken),

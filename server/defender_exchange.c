@@ -227,6 +227,7 @@ static void settle_refusal(struct defender *d, struct exchange *x)
         message = json_get_string(error, "message");
         target = json_get_string(error, "target");
     }
+    x->named = code != NULL;
     message = token_unsaid(message, x->auth.data + strlen(AUTH));
     o = find_outcome(is_gateways(x, parsed) ? 0 : x->answer.status, code, message);
     defender_copy_plain(says, sizeof says, message);

@@ -44,6 +44,7 @@ struct exchange {
     int64_t leave_by_ms;
     int64_t began_ms; /* wall */
     bool stale;       /* 401, or 403 to an old one, and a newer token may be had */
+    bool named;       /* a refusal that names an error code, as Defender's do (section 7.1) */
     enum err_code code;
     struct err err;
 };

@@ -522,24 +522,38 @@ static void test_polling__one_that_fails_is_told(void **state)
     rig_close(&r);
 }
 
-/* Nor is a gateway's page that it does not find the service a list with nothing in it. */
+/* Nor is a list with nothing in it what a gateway, or whoever stands at a wrong address, says of a service that it does not find. */
 static void test_polling__a_page_is_no_empty_list(void **state)
 {
-    struct told fails = {.kind = "poll_fails"};
-    struct rig r;
+    static const struct {
+        const char *says;
+        bool told;
+    } rows[] = {
+        {"<h1>404 Web Site not found.</h1>", true},
+        {"{\"statusCode\":404,\"message\":\"Resource not found\"}", true}, /* a gateway's */
+        {"{}", true},
+        {"", true},
+        {"{\"error\":{\"code\":\"NotFound\",\"message\":\"No alerts were found\"}}", false},
+    };
 
     (void)state;
-    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
-    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
-    rig_afresh(&r);
-    rig_says(&r, "GET", CHANGED, 0, 404, "<h1>404 Web Site not found.</h1>");
-    for (int minute = 0; minute < 20; minute++) {
-        (void)poll_once(&r);
-        hands_turn(&r.hands, MINUTE_MS);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct told fails = {.kind = "poll_fails"};
+        struct rig r;
+
+        print_message("row %zu\n", i);
+        rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+        assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+        rig_afresh(&r);
+        rig_says(&r, "GET", CHANGED, 0, 404, rows[i].says);
+        for (int minute = 0; minute < 20; minute++) {
+            (void)poll_once(&r);
+            hands_turn(&r.hands, MINUTE_MS);
+        }
+        assert_int_equal(db_read(r.store->db, told_fn, &fails, NULL), ERR_OK);
+        assert_int_equal(fails.last != 0, rows[i].told);
+        rig_close(&r);
     }
-    assert_int_equal(db_read(r.store->db, told_fn, &fails, NULL), ERR_OK);
-    assert_true(fails.last != 0);
-    rig_close(&r);
 }
 
 /* Also where Defender names a time that is further ahead; nothing is asked before that. */

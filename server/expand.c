@@ -226,6 +226,12 @@ static bool is_given_up(struct expansion *x, enum err_code code)
                : engine_is_given_up(x->w, x->now, x->c.updated, for_ms, &x->why);
 }
 
+/* Who fails so for the first time is read once more when Defender lists the alert (case_found). */
+static const char *why_unknown(const struct expansion *x)
+{
+    return x->w->created == x->c.created ? ": " CASE_UNKNOWN_ALERT : ": " CASE_STILL_UNKNOWN;
+}
+
 void expand_not_read(struct expansion *x, enum err_code code)
 {
     bool retry = reactions[code].retry && !is_given_up(x, code);
@@ -237,7 +243,7 @@ void expand_not_read(struct expansion *x, enum err_code code)
         wait = expand_until_grid(x->now, wait);
     x->due = engine_late_due(x->now, x->now + wait, x->w->created);
     (void)err_in(&x->why, "alert %s%s", x->c.alert_id,
-                 code == ERR_NOT_FOUND && !retry ? ": " CASE_UNKNOWN_ALERT : "");
+                 code == ERR_NOT_FOUND && !retry ? why_unknown(x) : "");
     /* The same reason as last time is no news: in a storm thousands of cases wait for calls, and come again and again. */
     news = !x->c.why || strcmp(x->c.why, x->why.text) != 0;
     log_event(!retry ? LOG_ERROR

@@ -20,10 +20,6 @@ static const char *const case_names[CASE_STATES] = {
 
 #define VISITED_AT_ONCE 200 /* cases of case_each that are read per query */
 
-/* A case fails no sooner than a quarter of an hour after it began because Defender does not know its alert (expand.c): what
- * failed later has failed for that twice. */
-#define FAILED_ONCE_MS (30 * MINUTE_MS)
-
 #define OVER (1u << CASE_FAILED | 1u << CASE_DROPPED)
 static const unsigned may_become[CASE_STATES] = {
     [CASE_RECEIVED] = 1u << CASE_EXPANDING | 1u << CASE_ACTING | OVER,
@@ -546,9 +542,8 @@ enum err_code case_found(struct db_tx *tx, int64_t id, int64_t now, bool *ret_ch
     enum err_code code = db_run(tx, e, &changed,
                                 "UPDATE cases SET state = 'expanding', told = NULL, updated = $1,"
                                 " why = 'Defender lists it now' WHERE id = $2 AND state = 'failed'"
-                                " AND isolation IS NULL AND updated - created < $3"
-                                " AND why LIKE '%" CASE_UNKNOWN_ALERT "%'",
-                                "iii", now, id, FAILED_ONCE_MS);
+                                " AND isolation IS NULL AND why LIKE '%" CASE_UNKNOWN_ALERT "%'",
+                                "ii", now, id);
 
     *ret_changed = false;
     if (code || !changed)

@@ -154,6 +154,8 @@ enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, 
                               struct err *e);
 /* In the reason of a case that failed because Defender went on answering that there is no such alert. */
 #define CASE_UNKNOWN_ALERT "Defender does not know it"
+/* The same of one that had begun anew. */
+#define CASE_STILL_UNKNOWN "Defender still knows nothing of it"
 /** Defender lists the alert of a case that has failed for that: it is read after all, but once, as it may go on answering so.
  *  *ret_changed: it will be. */
 enum err_code case_found(struct db_tx *tx, int64_t id, int64_t now, bool *ret_changed,

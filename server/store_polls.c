@@ -9,6 +9,9 @@
 #define COLUMNS   "id, tenant, since, watermark, polled, failing, coalesce(tenant_id, '')"
 #define POLLS_MAX 1000 /* tenants, those of earlier configurations included; more are not shown */
 #define LATE_MS   MINUTE_MS
+/* A tenant whose list was never read may have been a typing error. Before so long after it began nobody has heard that polling fails
+ * (polling.c: a quarter of an hour after the first failure), and nobody has looked at what came meanwhile. */
+#define UNTOLD_MS (20 * MINUTE_MS)
 
 static const struct {
     const char *name; /* in the column `list` */
@@ -60,7 +63,8 @@ enum err_code store_poll_list(struct store *s, enum poll_list which, struct aren
 }
 
 /* The row becomes another tenant's of the same name, if it is not its own. Where each was left is kept: after one that was put
- * there by mistake the one of before goes on. That it fails stays then: nothing was read of it meanwhile. */
+ * there by mistake the one of before goes on. That it fails stays then: nothing was read of it meanwhile. One that is new goes on
+ * where a typing error of a moment ago began. */
 static enum err_code turn_over(struct db_tx *tx, const char *tenant, const char *tenant_id,
                                const char *list, int64_t since, struct err *e)
 {
@@ -81,10 +85,14 @@ static enum err_code turn_over(struct db_tx *tx, const char *tenant, const char 
                       " AND b.tenant = $4 AND b.list = $5 AND b.tenant_id = $6",
                       "tttttt", tenant, list, tenant_id, tenant, list, tenant_id);
     if (!code)
-        code = db_run(tx, e, NULL,
-                      "UPDATE polls SET since = $1, watermark = $2, polled = 0, failing = 0"
-                      " WHERE tenant = $3 AND list = $4 AND tenant_id <> $5",
-                      "iittt", since, since, tenant, list, tenant_id);
+        code = db_run(
+            tx, e, NULL,
+            "UPDATE polls SET"
+            " since = CASE WHEN polled = 0 AND since >= $1 THEN since ELSE $2 END,"
+            " watermark = CASE WHEN polled = 0 AND since >= $3 THEN watermark ELSE $4 END,"
+            " polled = 0, failing = 0"
+            " WHERE tenant = $5 AND list = $6 AND tenant_id <> $7",
+            "iiiittt", since - UNTOLD_MS, since, since - UNTOLD_MS, since, tenant, list, tenant_id);
     return code;
 }
 

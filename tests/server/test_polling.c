@@ -701,6 +701,45 @@ static void test_polling__a_tenant_in_place_of_one_that_failed_is_told_to_work(v
     rig_close(&r);
 }
 
+/* A tenant_id that was mistyped in the first configuration of all, and is mended before people are told that polling fails: what came
+ * meanwhile is read, for nobody was told to look at it. After that somebody was, and another tenant begins anew. */
+static void test_polling__what_came_before_a_typing_error_was_mended_is_read(void **state)
+{
+    static const struct {
+        int64_t mended_after;
+        bool polled; /* the one of before */
+        bool read;
+    } rows[] = {
+        {12 * MINUTE_MS, false, true}, {HOUR_MS, false, false}, {12 * MINUTE_MS, true, false}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t made;
+
+        print_message("row %zu\n", i);
+        rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+        assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+        rig_afresh(&r);
+        rig_says(&r, "GET", CHANGED, 0, rows[i].polled ? 200 : 403, NOTHING);
+        assert_true(poll_once(&r));
+        made = clock_wall_ms(&r.hands.clock) + MINUTE_MS;
+        rig_pass(&r, rows[i].mended_after, MINUTE_MS);
+        while (poll_once(&r))
+            ;
+        name_another_tenant(&r);
+        engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n"));
+        assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+        list_alert(&r, made, made);
+        rig_says(&r, "POST", "/1b4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t2\"}");
+        while (poll_once(&r))
+            ;
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "GET", GET_ALERT ALERT) > 0, rows[i].read);
+        rig_close(&r);
+    }
+}
+
 /* Another tenant_id by mistake, and that of before again: it is read from where it was left. */
 static void test_polling__a_tenant_that_comes_back_goes_on_where_it_was_left(void **state)
 {
@@ -1168,6 +1207,7 @@ int main(void)
         cmocka_unit_test(test_polling__one_that_is_put_off_is_told),
         cmocka_unit_test(test_polling__another_tenant_of_the_same_name_has_its_own_beginning),
         cmocka_unit_test(test_polling__another_tenant_is_polled_by_its_own_beginning_alone),
+        cmocka_unit_test(test_polling__what_came_before_a_typing_error_was_mended_is_read),
         cmocka_unit_test(test_polling__a_tenant_that_comes_back_goes_on_where_it_was_left),
         cmocka_unit_test(test_polling__a_tenant_in_place_of_one_that_failed_is_told_to_work),
         cmocka_unit_test(test_polling__what_is_made_while_the_host_sleeps_is_news),

@@ -79,6 +79,7 @@ void defender_read(struct defender *d, const char *alert_id, const char *machine
         wanted[i]->to_act = flags & DEFENDER_READ_TO_ACT;
     ret->read_ms = clock_wall_ms(d->o.clock);
     exchange_run(d, wanted, n);
+    defender_mind_stranger(&actions);
     for (size_t i = 0; i < n; i++) {
         struct exchange *x = wanted[i];
 

@@ -113,6 +113,7 @@ void defender_read_deeds(struct defender *d, enum defender_deed deed, const char
     x.query = query.data;
     ret->read_ms = clock_wall_ms(d->o.clock);
     exchange_run(d, &one, 1);
+    defender_mind_stranger(&x);
     if (!x.code)
         defender_take_actions(d, &x, &query, machine_id, ret);
     ret->actions_code = x.code;

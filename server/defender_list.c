@@ -125,9 +125,7 @@ static void read_pages(struct defender *d, struct exchange *x, struct buf *query
     }
 }
 
-/* A list with nothing in it may be a 404 (trap 38), and that is Defender's own. Where another service stands at the address, or none,
- * each list is one, too. */
-static void mind_a_stranger(struct exchange *x)
+void defender_mind_stranger(struct exchange *x)
 {
     if (x->code == ERR_NOT_FOUND && !x->named)
         exchange_spoil(x, "not in Defender's words: is api_url right?");
@@ -147,7 +145,7 @@ static enum err_code read_list(struct defender *d, const char *path, struct buf 
     if (buf_failed(query))
         x.code = err_set(&x.err, ERR_TOO_BIG, "GET %s: too many ids", path);
     read_pages(d, &x, query, fn, ctx);
-    mind_a_stranger(&x);
+    defender_mind_stranger(&x);
     if (x.code && e)
         *e = x.err;
     return x.code;
@@ -472,7 +470,7 @@ enum err_code defender_get_page(struct defender *d, enum defender_list list, con
     x.query = query;
     x.list = true;
     exchange_run(d, all, 1);
-    mind_a_stranger(&x);
+    defender_mind_stranger(&x);
     doc = exchange_parse(&x);
     if (doc && json_type(json_get(doc, "value")) != JSON_ARRAY)
         exchange_spoil(&x, "it holds no list");

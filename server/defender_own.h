@@ -91,6 +91,10 @@ bool defender_actions_query(struct buf *out, const char *machine_id, const char 
 
 /* ---- defender_list.c --------------------------------------------------------------------------- */
 
+/** A list with nothing in it may be a 404 (trap 38), and that is Defender's own. Where another service stands at api_url, or a
+ *  gateway before it, each list may be one: then x has failed as with a page of theirs. */
+void defender_mind_stranger(struct exchange *x);
+
 /** Takes a machine's newest actions out of a finished exchange, which asked for them by query; and out of the next pages,
  *  where the first holds fewer than were asked for. One that cannot be read fails it. */
 void defender_take_actions(struct defender *d, struct exchange *x, struct buf *query,

@@ -177,6 +177,12 @@ static const struct wrong wrongs[] = {
      .grade = "bad",
      .words = "alerts cannot be read",
      .code = 1},
+    {.label = "another service stands at api_url",
+     .path = "/faults",
+     .json = "{\"path\":\"/api/*\",\"count\":-1,\"kind\":\"answer\",\"status\":404,"
+             "\"json\":{\"statusCode\":404,\"message\":\"Resource not found\"}}",
+     .grade = "warn",
+     .words = "is api_url right?"},
     {.label = "Defender is out of reach",
      .edit_from = "api_url: http://127.0.0.1:",
      .edit_to = "api_url: http://127.0.0.1:9/ #",

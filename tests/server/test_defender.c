@@ -1324,6 +1324,33 @@ static void test_defender__takes_no_guess_for_actions(void **state)
     }
 }
 
+/* A 404 of a list may be Defender's own. Another one is of who does not know the service, and no word for good. */
+static void test_defender__takes_no_stranger_for_a_list(void **state)
+{
+    static const struct {
+        const char *body;
+        enum err_code code;
+    } rows[] = {
+        {"{\"error\":{\"code\":\"NotFound\",\"message\":\"no\"}}", ERR_NOT_FOUND},
+        {"{\"statusCode\":404,\"message\":\"Resource not found\"}", ERR_AGAIN},
+        {"", ERR_AGAIN},
+    };
+    struct stage *s = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct defender_reads r;
+
+        afresh(s);
+        gives(s, "/api/", 0, 404, rows[i].body);
+        defender_read(s->defender, NULL, MACHINE, DEFENDER_READ_ACTIONS, &r);
+        assert_int_equal(r.actions_code, rows[i].code);
+        defender_reads_clear(&r);
+        defender_read_deeds(s->defender, DEFENDER_SCAN, MACHINE, &r);
+        assert_int_equal(r.actions_code, rows[i].code);
+        defender_reads_clear(&r);
+    }
+}
+
 static enum err_code get_action(struct stage *s, enum defender_deed deed,
                                 struct defender_action *ret, struct err *e)
 {
@@ -1406,6 +1433,7 @@ int main(void)
         T(test_defender__follows_a_link_with_blanks),
         T(test_defender__follows_a_link_without_a_host),
         T(test_defender__takes_no_guess_for_actions),
+        T(test_defender__takes_no_stranger_for_a_list),
         T(test_defender__reads_one_action),
     };
 

@@ -142,6 +142,8 @@ static const struct {
 } foreign[] = {
     {"https://api.security.microsoft.com", "Microsoft Threat Protection (XDR)"},
     {"https://graph.microsoft.com", "Microsoft Graph"},
+    {"https://graph.microsoft.us", "Microsoft Graph"}, /* section 1.1 */
+    {"https://dod-graph.microsoft.us", "Microsoft Graph"},
     {"https://outlook.office365.com", "Exchange Online"},
     {"00000003-0000-0000-c000-000000000000", "Microsoft Graph"},
 };
@@ -157,8 +159,9 @@ static void look_at_audience(struct doctor *d, const struct config_tenant *t,
             is = foreign[i].is;
     if (!aud || is)
         say(d, DOCTOR_BAD,
-            "take api_scope out of the tenant, or set it to "
-            "https://api.securitycenter.microsoft.com/.default",
+            t->cloud ? "take api_scope out of the tenant: its cloud has one of its own"
+                     : "take api_scope out of the tenant, or set it to "
+                       "https://api.securitycenter.microsoft.com/.default",
             "the token is for %s (%s), not for Defender for Endpoint", aud ? aud : "nobody",
             is ? is : "no audience");
     else

@@ -165,6 +165,8 @@ static bool audience_is_known(const char *aud)
         "https://securitycenter.onmicrosoft.com/windowsatpservice",
         "https://api.security.microsoft.com",
         "https://graph.microsoft.com",
+        "https://graph.microsoft.us", /* section 1.1 */
+        "https://dod-graph.microsoft.us",
         "https://outlook.office365.com",
         "https://api-gcc.securitycenter.microsoft.us",
         "https://api-gov.securitycenter.microsoft.us",

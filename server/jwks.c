@@ -43,13 +43,15 @@
 #define RSA_BITS_MAX 8192         /* larger ones cost more than a request may */
 #define E_MIN        65537u /* what everybody uses, and the least that NIST SP 800-56B takes */
 
-/* Kids that were shown and are in no document, the latest ones. One that is forgotten counts as never looked
- * for, which errs to the side of a retry. */
+/* Kids that are in no document, the latest ones that were shown or left it. One that is forgotten counts as never
+ * looked for, which errs to the side of a retry. */
 #define MISSING_MAX 64
 
 struct missing {
     char kid[JWT_KID_MAX + 1];
     uint64_t before; /* fetches begun when it was first shown; one that is later looks for it too */
+    bool left;       /* it stood in a document, and not in the one that was asked for at left_ms */
+    int64_t left_ms; /* mono */
 };
 
 struct entry {
@@ -336,33 +338,48 @@ static struct missing *missing_find(struct set *s, const char *kid)
     return NULL;
 }
 
-/* Remembers a kid as first shown when so many fetches had begun. */
-static void missing_add(struct set *s, const char *kid, uint64_t before)
+/* Remembers a kid as missing since now: a fetch that begins later looks for it. */
+static struct missing *missing_add(struct set *s, const char *kid)
 {
     struct missing *m = missing_find(s, kid);
 
     if (!m)
         m = &s->missing[s->n_missing++ % MISSING_MAX];
-    m->before = before;
+    *m = (struct missing){.before = s->begun};
     memcpy(m->kid, kid, strlen(kid) + 1);
+    return m;
 }
 
-/* Is it known that there is no such key? Notes a kid that is shown for the first time. */
-static bool was_looked_for(struct set *s, const char *kid)
+/* How much is known of a kid that the snapshot has not. */
+enum absence {
+    NOT_LOOKED_FOR,
+    GONE_SO_FAR, /* it left; whoever holds the documents may have shown an older one since */
+    NOT_THERE
+};
+
+/* Notes a kid that is shown for the first time. */
+static enum absence absence_of(const struct jwks *k, struct set *s, const char *kid)
 {
     const struct missing *m = missing_find(s, kid);
 
     if (!m)
-        missing_add(s, kid, s->begun);
-    return m && m->before < s->good;
+        (void)missing_add(s, kid);
+    if (!m || m->before >= s->good)
+        return NOT_LOOKED_FOR;
+    return m->left && s->fetched_ms - m->left_ms < k->o.unknown_ms ? GONE_SO_FAR : NOT_THERE;
 }
 
-/* What another document took away needs no look, what it brought is not missing. */
+/* An authority is many servers, not all of which have the newest document: that a key has left it is known when it is missing
+ * some minutes later, too. What a document brought is not missing. */
 static void note_change(struct set *s, const struct snapshot *old, const struct snapshot *new)
 {
     for (size_t i = 0; old && i < old->count; i++)
-        if (!snapshot_find(new, old->entries[i].kid))
-            missing_add(s, old->entries[i].kid, 0);
+        if (!snapshot_find(new, old->entries[i].kid)) {
+            struct missing *m = missing_add(s, old->entries[i].kid);
+
+            m->left = true;
+            m->left_ms = s->asked_ms;
+        }
 }
 
 /* ---- fetching ---------------------------------------------------------------------------------- */
@@ -549,7 +566,8 @@ static enum jwks_found find_locked(struct jwks *k, struct set *s, const char *ki
     for (bool waited = false;; waited = true) {
         const struct entry *one;
         int64_t now;
-        bool usable, looked, look;
+        enum absence absence;
+        bool usable, recent, look;
 
         advance_locked(k, s, false);
         now = clock_mono_ms(k->o.clock);
@@ -561,16 +579,22 @@ static enum jwks_found find_locked(struct jwks *k, struct set *s, const char *ki
                 start_locked(k, s); /* the next ones who ask carry it on */
             return found(s->snapshot, one, a, ret);
         }
-        looked = is_kid(kid) && was_looked_for(s, kid); /* noted before a fetch begins */
+        absence =
+            is_kid(kid) ? absence_of(k, s, kid) : NOT_LOOKED_FOR; /* noted before a fetch begins */
         if (s->stage == IDLE) {
             if (s->failed && (waited || now - s->ended_ms < k->o.failed_ms))
                 break;
             save_looks(k, s, now);
             look = s->looks || s->failed; /* one that failed was none */
-            if (usable && (!is_kid(kid) || (looked && (waited || !look ||
-                                                       now - s->fetched_ms < k->o.unknown_ms)))) {
+            recent = waited || now - s->fetched_ms < k->o.unknown_ms;
+            if (usable && (!is_kid(kid) || (absence == NOT_THERE && (recent || !look)))) {
                 (void)snprintf(ret->why, sizeof ret->why, "no such key");
                 return JWKS_UNKNOWN;
+            }
+            if (usable && absence == GONE_SO_FAR && recent) {
+                (void)snprintf(ret->why, sizeof ret->why,
+                               "the key is in the key document no longer, so far");
+                return JWKS_OUT_OF_REACH;
             }
             if (usable && !look) {
                 (void)snprintf(ret->why, sizeof ret->why,

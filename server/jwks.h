@@ -10,8 +10,9 @@
  * Rules and times: webhook-sources.md section 1.2, "Key rotation".
  *
  * Unknown keys. "No such key" (401, which no sender repeats) is said only of a kid that a look was made for:
- * a fetch that began after the kid was first shown and did not bring it, or one that took it away. Looks
- * are rare, whoever asks: one per 5 minutes, of which four may be saved up, so that a few stray tokens are
+ * a fetch that began after the kid was first shown and did not bring it. Of a kid that stood in a document it is said when
+ * one of 5 minutes after the first without it has it neither: until then that one may have been an older one, from another
+ * of the authority's servers, and the kid is out of reach. Looks are rare, whoever asks: one per 5 minutes, of which four may be saved up, so that a few stray tokens are
  * answered at once and do not stand in the way of keys that roll. When they are used up, a kid that nobody
  * has looked for yet is out of reach (503, and the sender comes again): whoever makes up kids without end
  * causes no more fetches than that, and a good sender pays with a retry and loses nothing.

@@ -390,11 +390,41 @@ static void test_jwks__a_key_that_left_the_document_is_trusted_no_longer(void **
     keys_retire(s->keys);
     script(s, "/keys", 0, document(s, ISSUER));
     hands_turn(&s->hands, HOUR_MS);
-    /* That document is a look: there need not be another. */
-    assert_int_equal(poll_until_not(s, gone, JWKS_FOUND), JWKS_UNKNOWN);
-    assert_int_equal(peer_count(s->peer), 4);
+    assert_int_equal(poll_until_not(s, gone, JWKS_FOUND), JWKS_MUST_WAIT); /* looked for */
+    assert_int_equal(find(s, gone, true), JWKS_OUT_OF_REACH);
+    assert_int_equal(peer_count(s->peer), 6);
+    hands_turn(&s->hands, 5 * MINUTE_MS - 1);
+    assert_int_equal(find(s, gone, true), JWKS_OUT_OF_REACH);
+    assert_int_equal(peer_count(s->peer), 6);
+    hands_turn(&s->hands, 1);
     assert_int_equal(find(s, gone, true), JWKS_UNKNOWN);
-    assert_int_equal(peer_count(s->peer), 4);
+    assert_int_equal(peer_count(s->peer), 8);
+    assert_int_equal(find(s, gone, true), JWKS_UNKNOWN);
+    assert_int_equal(peer_count(s->peer), 8);
+}
+
+/* Whose servers do not all have the newest document: a good sender is never told 401, which none repeats. */
+static void test_jwks__an_older_document_refuses_nobody_for_good(void **state)
+{
+    struct stage *s = *state;
+    const char *before = kid(s, KEY_CURRENT), *after, *older = document(s, ISSUER), *newer;
+
+    assert_int_equal(keys_rotate(s->keys, NULL), ERR_OK);
+    after = kid(s, KEY_CURRENT);
+    newer = document(s, ISSUER);
+    script(s, V2, 0, s->discovery);
+    script(s, "/keys", 1, newer);
+    script(s, "/keys", 2, older);
+    script(s, "/keys", 0, newer);
+    assert_int_equal(find(s, after, true), JWKS_FOUND);
+    hands_turn(&s->hands, HOUR_MS);
+    assert_int_equal(poll_until_not(s, after, JWKS_FOUND), JWKS_MUST_WAIT); /* looked for at once */
+    assert_int_equal(find(s, after, true), JWKS_OUT_OF_REACH);
+    assert_int_equal(find(s, before, true), JWKS_FOUND);
+    assert_int_equal(peer_count(s->peer), 6);
+    hands_turn(&s->hands, 5 * MINUTE_MS);
+    assert_int_equal(find(s, after, true), JWKS_FOUND);
+    assert_int_equal(peer_count(s->peer), 8);
 }
 
 static void test_jwks__keeps_the_last_good_keys_for_a_day(void **state)
@@ -441,7 +471,7 @@ static void test_jwks__an_answer_that_lay_there_for_days_is_not_new(void **state
     keys_retire(s->keys);
     script(s, "/keys", 0, document(s, ISSUER));
     hands_turn(&s->hands, 2 * DAY_MS);
-    assert_int_equal(find(s, gone, true), JWKS_UNKNOWN);
+    assert_int_equal(find(s, gone, true), JWKS_OUT_OF_REACH);
     assert_int_equal(find(s, kid(s, KEY_CURRENT), false), JWKS_FOUND);
 }
 
@@ -786,6 +816,7 @@ int main(void)
         TEST(a_look_that_failed_says_nothing_about_a_kid),
         TEST(an_hourly_refresh_does_not_count_as_looking_again),
         TEST(a_key_that_left_the_document_is_trusted_no_longer),
+        TEST(an_older_document_refuses_nobody_for_good),
         TEST(keeps_the_last_good_keys_for_a_day),
         TEST(an_answer_that_lay_there_for_days_is_not_new),
         TEST(does_not_hammer_a_dead_authority),

@@ -58,8 +58,10 @@ struct http_options {
     int64_t head_deadline_ms, body_deadline_ms;
     /* Silence after which a connection is closed, in whole seconds; a deferred request is not silent. */
     int64_t idle_ms;
-    unsigned threads;                /* pool size */
-    unsigned max_connections;        /* more of them wait in the kernel's queue */
+    unsigned threads; /* pool size */
+    /* More of them wait in the kernel's queue, for a moment where there are some to give way: those that have been silent
+     * for a second or longer since their last answer, the longest first. */
+    unsigned max_connections;
     unsigned max_connections_per_ip; /* IPv6: per /64; more are closed at once; 0: any number */
     bool begin_later; /* connections wait in the kernel's queue until http_server_begin */
     struct http_handler handler;

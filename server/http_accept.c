@@ -9,6 +9,7 @@
 #include "http_own.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -20,6 +21,10 @@
 /* Pool threads open at once what they are given. Where some are out for so long, some never will be: there was no
  * memory for them, and the library does not say so. */
 #define OPEN_WITHIN_MS (10 * SECOND_MS)
+
+/* Who was silent for so long between two requests gives way where all places are taken, so many in one turn. */
+#define GIVE_WAY_MS  SECOND_MS
+#define GIVE_WAY_MAX 64
 
 /* A line about connections that were not kept, once in so long. */
 #define REFUSALS_EVERY_MS (60 * SECOND_MS)
@@ -52,6 +57,56 @@ void http_closed_locked(struct http_server *s)
     if (atomic_load_explicit(&s->closing, memory_order_relaxed))
         pthread_cond_signal(&s->gone);
 }
+
+/* ---- room ------------------------------------------------------------------------------------ */
+
+/* For how long p has been silent since its last answer; -1: something is under way on it, or was never. */
+static int64_t silent_ms(const struct peer *p, int64_t watch, int64_t now)
+{
+    const struct http_options *o = &p->server->o;
+    int64_t silent;
+
+    if (watch == WATCH_NONE || watch == WATCH_KILLED || watch % 4 != PHASE_QUIET ||
+        !atomic_load_explicit(&p->requests, memory_order_relaxed))
+        return -1;
+    silent = now - (watch / 4 - o->idle_ms - o->head_deadline_ms);
+    return silent > o->idle_ms ? -1
+                               : silent; /* longer: its answer is out, and it is being drained */
+}
+
+static bool somebody_knocks(const struct http_server *s)
+{
+    struct pollfd knock = {.fd = s->socket.fd, .events = POLLIN};
+
+    return poll(&knock, 1, 0) == 1 && (knock.revents & POLLIN);
+}
+
+void http_make_room_locked(struct http_server *s, int64_t now)
+{
+    int64_t longest = 0;
+    int n = 0;
+
+    if (!s->accepting || !is_full(s) || !somebody_knocks(s))
+        return;
+    for (const struct peer *p = s->peers; p; p = p->next) {
+        int64_t silent = silent_ms(p, atomic_load_explicit(&p->watch, memory_order_acquire), now);
+
+        longest = silent > longest ? silent : longest;
+    }
+    if (longest < GIVE_WAY_MS)
+        return;
+    for (struct peer *p = s->peers; p && n < GIVE_WAY_MAX; p = p->next) {
+        int64_t watch = atomic_load_explicit(&p->watch, memory_order_acquire);
+
+        if (silent_ms(p, watch, now) >= (longest + GIVE_WAY_MS) / 2 &&
+            atomic_compare_exchange_strong(&p->watch, &watch, WATCH_KILLED)) {
+            (void)shutdown(p->fd, SHUT_RDWR); /* its pool thread sees the end and closes */
+            n++;
+        }
+    }
+}
+
+/* ---- taking them ----------------------------------------------------------------------------- */
 
 /* Counts a connection that was not kept, and says so now and then: who floods us does not fill the disk. peer NULL: it
  * could not even be seen whose it is. */

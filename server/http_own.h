@@ -210,6 +210,9 @@ struct http_server {
 
 /** Is there room for another connection? */
 bool http_accepts_locked(struct http_server *s, int64_t now);
+/** Where all places are taken and somebody knocks: ends those that have been silent longest since their last answer. Who
+ *  keeps connections for later, many of them from two addresses, keeps nobody out. */
+void http_make_room_locked(struct http_server *s, int64_t now);
 /** Takes a turn's worth of the connections that wait, and deals them out; true: there may be more. */
 bool http_accept_locked(struct http_server *s, int64_t now);
 /** One that was dealt out is open. */

@@ -174,6 +174,7 @@ static int64_t look_locked(struct http_server *s, int64_t now)
     int64_t next = end_late_locked(s, now);
 
     drain_lingerers_locked(s, now);
+    http_make_room_locked(s, now);
     if (!s->peers && !s->lingerer_count && !s->dealt && now >= s->accept_again_ms)
         return INT64_MAX;
     /* A deadline set from now on may be nearer than any seen here: hence the tick. */

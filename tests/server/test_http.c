@@ -1780,6 +1780,47 @@ static void test_http__lets_connections_beyond_the_limit_wait(void **state)
     app_close(app);
 }
 
+/* Connections that are kept for later, all that there may be: whoever has something to say does not wait until they are
+ * closed for being silent. */
+static void test_http__who_is_silent_gives_way_where_there_is_no_room(void **state)
+{
+    enum { MANY = 8 };
+    struct http_options o = defaults();
+    struct raw *kept[MANY], *busy, *waiting;
+    struct raw_answer a;
+    struct app *app;
+
+    (void)state;
+    o.max_connections = MANY + 1;
+    o.idle_ms = 60000;
+    app = app_open(o);
+    auto_reply(app, false);
+    busy = call(app);
+    raw_text(busy, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_held(app, 1);
+    for (int i = 0; i < MANY; i++) {
+        kept[i] = call(app);
+        raw_text(kept[i], "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_answer(kept[i], &a, false);
+        assert_int_equal(a.status, 200);
+    }
+    for (int i = 0; i < 2 * MANY; i++) { /* one after the other, each of which stays */
+        waiting = call(app);
+        raw_text(waiting, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_answer(waiting, &a, false);
+        assert_int_equal(a.status, 200);
+        raw_free(kept[i % MANY]);
+        kept[i % MANY] = waiting;
+    }
+    auto_reply(app, true);
+    raw_answer(busy, &a, false); /* what is under way gives way to nobody */
+    assert_int_equal(a.status, 202);
+    raw_free(busy);
+    for (int i = 0; i < MANY; i++)
+        raw_free(kept[i]);
+    app_close(app);
+}
+
 /* A connection takes a descriptor on either side here, and one that is spare: so the server's are odd and even by
  * turns, as they are where the other side is another process. */
 static void test_http__deals_connections_out_to_its_threads(void **state)
@@ -3314,6 +3355,7 @@ int main(void)
         cmocka_unit_test(test_http__limits_connections_per_address),
         cmocka_unit_test(test_http__limits_connections_per_ipv6_network),
         cmocka_unit_test(test_http__lets_connections_beyond_the_limit_wait),
+        cmocka_unit_test(test_http__who_is_silent_gives_way_where_there_is_no_room),
         cmocka_unit_test(test_http__deals_connections_out_to_its_threads),
         cmocka_unit_test(test_http__says_who_has_too_many_connections),
         cmocka_unit_test(test_http__connections_wait_for_a_descriptor),

@@ -105,6 +105,14 @@ static void hand_over(void *engine, const struct work *w)
     engine_hand_over(engine, w);
 }
 
+static bool clock_is_off(void *engine, const char *tenant)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(engine);
+    struct err e;
+
+    return runtime_check_clock(runtime_tenant(rt, tenant), &e) != ERR_OK;
+}
+
 static bool flooded(void *engine, const struct gate_flood *f)
 {
     return flood_tell(engine, f);
@@ -188,6 +196,7 @@ static enum err_code open_senders(struct serving *s, struct err *e)
                                         .kick = kick,
                                         .reserve = reserve,
                                         .hand_over = hand_over,
+                                        .clock_is_off = clock_is_off,
                                         .flooded = flooded,
                                         .engine = s->engine};
     struct http_options http = {.address = s->config->listen.address,

@@ -35,23 +35,31 @@ static const char *header_of(void *ctx, const char *name, unsigned *ret_count)
 
 static void check(struct request *q, bool with_body, bool may_block)
 {
+    const struct receiver_options *o = &q->receiver->o;
     size_t len = 0;
     const char *body = with_body ? http_body(q->http, &len) : NULL;
-    const struct verify_request v = {.method = http_method(q->http),
-                                     .path = http_path(q->http),
-                                     .query = http_query(q->http),
-                                     .header = header_of,
-                                     .ctx = q->http,
-                                     .body = with_body && !body ? "" : body,
-                                     .body_len = len,
-                                     .certificates = q->certificates,
-                                     .certificates_len = q->certificates_len,
-                                     .now_ms = http_received_ms(q->http),
-                                     .may_block = may_block,
-                                     .arena = http_arena(q->http)};
+    struct verify_request v = {.method = http_method(q->http),
+                               .path = http_path(q->http),
+                               .query = http_query(q->http),
+                               .header = header_of,
+                               .ctx = q->http,
+                               .body = with_body && !body ? "" : body,
+                               .body_len = len,
+                               .certificates = q->certificates,
+                               .certificates_len = q->certificates_len,
+                               .now_ms = http_received_ms(q->http),
+                               .may_block = may_block,
+                               .arena = http_arena(q->http)};
 
     memset(&q->who, 0, sizeof q->who);
     verifier_check(q->source->verifier, &q->receiver->env, &v, &q->who);
+    /* No sender repeats what was answered with 401, so it is not said for a fault of ours. */
+    if (q->who.verdict == VERIFY_DENIED && o->clock_is_off &&
+        o->clock_is_off(o->engine, q->source->tenant->name)) {
+        v.clock_is_off = true;
+        memset(&q->who, 0, sizeof q->who);
+        verifier_check(q->source->verifier, &q->receiver->env, &v, &q->who);
+    }
 }
 
 /* Answers what is not good; true when it was. */

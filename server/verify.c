@@ -282,7 +282,7 @@ bool verify_is_fresh(const struct verify_request *q, int64_t seconds, int64_t to
 
     if (off_s <= tolerance_s && off_s >= -tolerance_s)
         return true;
-    ret->verdict = VERIFY_DENIED;
+    verify_untimely(q, ret);
     (void)snprintf(ret->why, sizeof ret->why,
                    "%s: the timestamp is %lld s %s, %lld are tolerated; are both clocks right?",
                    scheme, off_s > 0 ? (long long)off_s : -(long long)off_s,
@@ -306,7 +306,7 @@ bool verify_take_key(const struct verify_request *q, const char *scheme, const c
         *ret = (struct verify_result){.verdict = VERIFY_GOOD, .key = name};
         return true;
     }
-    ret->verdict = VERIFY_DENIED;
+    verify_untimely(q, ret);
     if (window->not_after_ms && q->now_ms > window->not_after_ms)
         (void)snprintf(ret->why, sizeof ret->why, "%s: %.80s has not been good since %s", scheme,
                        name, clock_format(window->not_after_ms, text));
@@ -345,6 +345,11 @@ void verify_deny(struct verify_result *ret, const char *scheme, const char *why)
 {
     ret->verdict = VERIFY_DENIED;
     (void)snprintf(ret->why, sizeof ret->why, "%s: %s", scheme, why);
+}
+
+void verify_untimely(const struct verify_request *q, struct verify_result *ret)
+{
+    ret->verdict = q->clock_is_off ? VERIFY_UNAVAILABLE : VERIFY_DENIED;
 }
 
 void verify_no_memory(struct verify_result *ret, const char *scheme)

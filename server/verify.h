@@ -34,6 +34,8 @@ struct verify_request {
     const unsigned char *certificates;
     size_t certificates_len;
     int64_t now_ms; /* wall clock, read once per request */
+    /* now_ms is known to be wrong: what is not of this time by it is not denied, but to be sent again when it is right */
+    bool clock_is_off;
     bool may_block; /* the caller is no HTTP thread */
     struct arena *arena;
 };
@@ -113,7 +115,8 @@ const char *verify_header_once(const struct verify_request *q, const char *name)
 /** Length of text as a Unix time in seconds: digits alone, no leading zero, so that a time that is signed
  *  as text cannot be written in two ways (webhook-sources.md section 5, remarks). 0: it is none. */
 size_t verify_stamp(const char *text, int64_t *ret_seconds);
-/** Is a sender's time within the tolerance, both ways? If not, ret is a denial that says by how much. */
+/** Is a sender's time within the tolerance, both ways? If not, ret says by how much: a denial, unless it is this host's clock
+ *  that is off. */
 bool verify_is_fresh(const struct verify_request *q, int64_t seconds, int64_t tolerance_s,
                      const char *scheme, struct verify_result *ret);
 /** SHA-256 of a secret that is compared and never shown: texts of any length in equal time. False when
@@ -136,6 +139,8 @@ bool verify_keys_fit(const struct settings_reader *reader, const struct secret_l
                      const char *what);
 /** ret becomes a denial: "scheme: why", for the log. why: no secret. */
 void verify_deny(struct verify_result *ret, const char *scheme, const char *why);
+/** ret is what a time that does not fit leads to: a denial, unless it is this host's clock that is off. */
+void verify_untimely(const struct verify_request *q, struct verify_result *ret);
 /** ret says that memory ran out: the sender is asked to come again. */
 void verify_no_memory(struct verify_result *ret, const char *scheme);
 

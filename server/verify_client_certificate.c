@@ -361,8 +361,8 @@ static void judge_name(const struct state *s, X509 *leaf, STACK_OF(X509) * other
     ret->verdict = VERIFY_FORBIDDEN;
 }
 
-/* What must hold of every certificate; NULL, or what does not. */
-static const char *unfit(X509 *leaf, int64_t now_s)
+/* NULL, or why it is not of this time. */
+static const char *untimely(X509 *leaf, int64_t now_s)
 {
     time_t now = (time_t)now_s;
 
@@ -370,6 +370,12 @@ static const char *unfit(X509 *leaf, int64_t now_s)
         return "the certificate is not valid yet";
     if (X509_cmp_time(X509_get0_notAfter(leaf), &now) != 1)
         return "the certificate has expired";
+    return NULL;
+}
+
+/* What must hold of every certificate; NULL, or what does not. */
+static const char *unfit(X509 *leaf)
+{
     /* Extended key usage clientAuth, and key usage digitalSignature, where they are stated. */
     if (X509_check_purpose(leaf, X509_PURPOSE_SSL_CLIENT, 0) != 1)
         return "the certificate is not made for clients of TLS";
@@ -408,10 +414,13 @@ static void judge(const struct state *s, const struct verify_request *q, X509 *l
                   const unsigned char *others, struct verify_result *ret)
 {
     const int64_t now_s = q->now_ms / SECOND_MS;
-    const char *why = leaf ? unfit(leaf, now_s) : "the certificate cannot be read";
+    const char *why = leaf ? unfit(leaf) : "the certificate cannot be read";
 
     if (why) {
         verify_deny(ret, NAME, why);
+    } else if ((why = untimely(leaf, now_s))) {
+        verify_deny(ret, NAME, why);
+        verify_untimely(q, ret);
     } else if (is_strong(leaf, ret)) {
         if (s->store) {
             STACK_OF(X509) *chain = read_others(others, q->certificates + q->certificates_len);

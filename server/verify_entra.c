@@ -305,6 +305,7 @@ static void judge(const struct state *s, const struct verify_env *env,
     struct jwks_key key;
     struct err e;
     enum err_code code;
+    bool untimely = false;
 
     if (!env->keys) {
         end(ret, VERIFY_UNAVAILABLE, "keys cannot be fetched here");
@@ -331,12 +332,16 @@ static void judge(const struct state *s, const struct verify_env *env,
         return;
     }
     why = wrong_parties(s, t->claims, key.issuer, q->arena);
-    if (!why)
+    if (!why) {
         why = wrong_times(s, t->claims, q->now_ms / SECOND_MS);
+        untimely = why != NULL;
+    }
     if (!why)
         why = s->people ? not_a_person(t->claims) : not_an_app(t->claims, client);
     if (why) {
         end(ret, VERIFY_DENIED, why);
+        if (untimely)
+            verify_untimely(q, ret);
         return;
     }
     ret->key = s->people ? person_of(q->arena, t->claims) : arena_str(q->arena, client);

@@ -592,7 +592,7 @@ static bool covers(const struct candidate *c, const char *name)
 }
 
 /* What can be said without a key. NULL, or why not. */
-static const char *check_input(const struct state *s, const struct candidate *c, int64_t now_s)
+static const char *check_input(const struct state *s, const struct candidate *c)
 {
     bool known = !s->key_ids.count;
 
@@ -603,11 +603,7 @@ static const char *check_input(const struct state *s, const struct candidate *c,
         known = known || span_is(c->keyid, s->key_ids.items[i]);
     if (!known)
         return "its keyid is none of `key_ids`";
-    if (c->created < 0)
-        return "it does not say when it was created";
-    if (c->expires >= 0 && now_s > c->expires)
-        return "it has expired";
-    return NULL;
+    return c->created < 0 ? "it does not say when it was created" : NULL;
 }
 
 /* Does any key fit that is good now? Else ret is a denial, or says that memory ran out. */
@@ -673,11 +669,16 @@ static void judge(struct state *s, const struct verify_request *q, const struct 
 {
     AUTO(buf_clear) struct buf base = BUF_INIT(BASE_MAX);
     unsigned char signature[VERIFY_ED25519_SIZE];
-    const char *why = check_input(s, c, q->now_ms / SECOND_MS);
+    const char *why = check_input(s, c);
     size_t len = 0;
 
     if (!why && !verify_is_fresh(q, c->created, s->tolerance_s, NAME, ret))
         return;
+    if (!why && c->expires >= 0 && q->now_ms / SECOND_MS > c->expires) {
+        verify_deny(ret, NAME, "it has expired");
+        verify_untimely(q, ret);
+        return;
+    }
     if (!why)
         why = find_signature(signatures, c->label, signature, &len);
     if (!why)

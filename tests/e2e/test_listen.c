@@ -321,6 +321,61 @@ static void test_listen__a_sick_store_is_a_503_and_heals(void **state)
     house_stop(h);
 }
 
+/* ---- a clock that is off ------------------------------------------------------------------------- */
+
+#define AHEAD_S 3600
+
+/* The status of a push that was signed by a clock which is so far ahead of this host's. */
+static int push_ahead(struct house *h, int64_t ahead_s)
+{
+    static const char body[] = "{\"alertId\":\"da2_-1\"}";
+    char url[300], id[60], headers[3][200];
+    const char *const list[] = {"Content-Type: application/json", headers[0], headers[1],
+                                headers[2], NULL};
+    struct fetched f;
+    int status;
+
+    (void)snprintf(url, sizeof url, "%s/hooks/relay", h->hooks);
+    (void)snprintf(id, sizeof id, "msg_%u", ++h->serial);
+    house_sign(h->secret, id, time(NULL) + ahead_s, body, sizeof body - 1, headers);
+    (void)fetch(&f, "POST", url, list, body, sizeof body - 1, SOON);
+    status = f.status;
+    fetched_clear(&f);
+    return status;
+}
+
+/* Defender says what time it is: this host's clock is behind by an hour. By that clock a good sender's pushes are of another
+ * time, and none repeats what was answered with 401. */
+static void test_listen__a_clock_that_is_off_is_a_503_and_heals(void **state)
+{
+    struct house *h = house_start(NULL);
+    const time_t now = time(NULL) + AHEAD_S;
+    char date[64];
+    struct tm tm;
+
+    (void)state;
+    assert_true(strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm)) > 0);
+    sim_tellf(h->sim, "/faults",
+              "{\"path\":\"/api/alerts/da1_-1\",\"kind\":\"answer\",\"status\":503,\"count\":-1,"
+              "\"headers\":{\"Date\":\"%s\"},\"json\":{}}",
+              date);
+    add_alert(h, "da1_-1");
+    add_alert(h, "da2_-1");
+    assert_int_equal(push_ahead(h, AHEAD_S), 401); /* nobody knows better so far */
+    json_free(house_push(h, "da1_-1", NULL, 202));
+    for (int64_t until = look_until(SOON); push_ahead(h, AHEAD_S) != 503;
+         look_again(until, "it says that a sender's time is wrong, and its own is"))
+        ;
+    assert_int_equal(sim_count_calls(h->sim, "GET", "/api/alerts/da2_-1"), 0);
+    sim_delete(h->sim, "/faults"); /* the next answer is of this time */
+    for (int64_t until = look_until(SOON); push_ahead(h, AHEAD_S) != 401;
+         look_again(until, "it does not see that its clock is right"))
+        ;
+    assert_int_equal(push_ahead(h, 0), 202);
+    json_free(sim_wait_mails(h->sim, 2, SOON));
+    house_stop(h);
+}
+
 /* ---- slow clients -------------------------------------------------------------------------------- */
 
 enum { SLOW = 500, PUSHES = 80 };
@@ -472,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_listen__both_sides_take_unix_sockets),
         cmocka_unit_test(test_listen__a_token_is_shown_in_the_header_that_was_agreed),
         cmocka_unit_test(test_listen__a_sick_store_is_a_503_and_heals),
+        cmocka_unit_test(test_listen__a_clock_that_is_off_is_a_503_and_heals),
         cmocka_unit_test(test_listen__slow_clients_hold_up_nobody),
     };
 

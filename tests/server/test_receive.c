@@ -58,6 +58,7 @@ struct stage {
     struct buf log;     /* lines of info and above */
     const char *listen; /* more settings of listen, with a comma before them; NULL: none */
     const char *relay;  /* likewise of the source relay */
+    atomic_bool clock_is_off;
     const char *branch; /* the authority of a tenant `branch` and its source; NULL: there is none */
 };
 
@@ -176,6 +177,12 @@ static bool reserve(void *engine)
     return false;
 }
 
+static bool clock_is_off(void *engine, const char *tenant)
+{
+    assert_string_equal(tenant, "contoso");
+    return atomic_load(&((struct stage *)engine)->clock_is_off);
+}
+
 static void hand_over(void *engine, const struct work *w)
 {
     (void)engine;
@@ -206,6 +213,7 @@ static void open_house(struct stage *t)
                                         .kick = kick,
                                         .reserve = reserve,
                                         .hand_over = hand_over,
+                                        .clock_is_off = clock_is_off,
                                         .engine = t};
     struct http_options ho = {.address = "127.0.0.1:0",
                               .max_body = 64 * 1024,
@@ -366,11 +374,10 @@ static int push_status(struct stage *t, const char *id, const char *body)
 }
 
 /* A v2 token for api://cordon; arena-less: heap. */
-static char *mint_for(const char *tenant, enum key_slot slot, const char *client)
+static char *mint_of(const char *tenant, enum key_slot slot, const char *client, long long now)
 {
     AUTO(buf_clear) struct buf out = BUF_INIT(1 << 16);
     char kid[64], header[120], payload[800];
-    long long now = time(NULL);
 
     keys_kid(signing_keys, slot, true, kid);
     (void)snprintf(header, sizeof header, "{\"typ\":\"JWT\",\"alg\":\"RS256\",\"kid\":\"%s\"}",
@@ -382,6 +389,16 @@ static char *mint_for(const char *tenant, enum key_slot slot, const char *client
                    now, now, now + 3600, client, tenant);
     assert_int_equal(keys_sign(signing_keys, slot, "RS256", header, payload, &out, NULL), ERR_OK);
     return buf_take(&out);
+}
+
+static char *mint_for(const char *tenant, enum key_slot slot, const char *client)
+{
+    return mint_of(tenant, slot, client, time(NULL));
+}
+
+static char *mint_at(time_t now)
+{
+    return mint_of(TENANT, KEY_CURRENT, CLIENT, now);
 }
 
 static char *mint(enum key_slot slot, const char *client)
@@ -1057,6 +1074,39 @@ static void test_receive__never_says_which_part_of_a_proof_failed(void **state)
     assert_true(log_holds(t, "fits no key"));
     assert_false(log_holds(t, strchr(good[2], ',') + 1));
     assert_int_equal(deliveries(t), 0);
+}
+
+/* What is not of this time by a clock that is known to be wrong may well be: no sender repeats what was answered 401. */
+static void test_receive__a_wrong_clock_of_ours_refuses_nobody_for_good(void **state)
+{
+    struct stage *t = *state;
+    char good[3][200], stale[3][200], other[3][200];
+    AUTO(auto_free) char *late = mint_at(time(NULL) + 1000), *listed = mint_at(time(NULL));
+    struct fetched f;
+
+    house_sign(KEY, "m1", time(NULL), BODY, sizeof BODY - 1, good);
+    house_sign(KEY, "m2", time(NULL) + 1000, BODY, sizeof BODY - 1, stale);
+    house_sign(KEY2, "m3", time(NULL), BODY, sizeof BODY - 1, other);
+    for (int off = 0; off < 2; off++) {
+        atomic_store(&t->clock_is_off, off);
+        post(t, "relay", (const char *const[]){stale[0], stale[1], stale[2], NULL}, BODY, &f);
+        assert_problem(&f, off ? 503 : 401);
+        fetched_clear(&f);
+        push_token(t, "flow", late, BODY, &f);
+        assert_problem(&f, off ? 503 : 401);
+        fetched_clear(&f);
+        /* what is wrong all the same */
+        post(t, "relay", (const char *const[]){other[0], other[1], other[2], NULL}, BODY, &f);
+        assert_problem(&f, 401);
+        fetched_clear(&f);
+    }
+    assert_int_equal(deliveries(t), 0);
+    post(t, "relay", (const char *const[]){good[0], good[1], good[2], NULL}, BODY, &f);
+    assert_int_equal(f.status, 202);
+    fetched_clear(&f);
+    push_token(t, "flow", listed, BODY, &f);
+    assert_int_equal(f.status, 200);
+    fetched_clear(&f);
 }
 
 static void test_receive__a_token_in_the_head_is_judged_before_the_body(void **state)
@@ -1880,6 +1930,7 @@ int main(void)
         TEST(takes_cloudevents_in_binary_mode),
         TEST(answers_as_the_table_says),
         TEST(never_says_which_part_of_a_proof_failed),
+        TEST(a_wrong_clock_of_ours_refuses_nobody_for_good),
         TEST(a_token_in_the_head_is_judged_before_the_body),
         TEST(a_batch_over_the_limit_is_413),
         TEST(says_503_while_the_disk_fails),

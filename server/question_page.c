@@ -15,6 +15,7 @@
 #include "log.h"
 #include "pause.h"
 #include "question.h"
+#include "ration.h"
 
 #define WAITING_MAX 256
 #define CASES_SHOWN 100
@@ -24,6 +25,7 @@ struct question_page {
     struct engine *g;
     struct line *line;
     struct verify_env env; /* for approvers */
+    struct ration refused; /* lines about who has not proven who he is */
 };
 
 /* One request, in the arena of its own. */
@@ -207,8 +209,9 @@ static bool prove(struct question_page *p, struct http_request *r, const struct 
         *ret_way = who.way;
         return true;
     }
-    log_event(LOG_WARN, "approver_refused", LOG_ID("question", v->q.id), LOG_ID("case", about(v)),
-              LOG_STR("why", who.why));
+    if (ration_takes(&p->refused, clock_wall_ms(p->g->clock), "approvers_not_shown"))
+        log_event(LOG_WARN, "approver_refused", LOG_ID("question", v->q.id),
+                  LOG_ID("case", about(v)), LOG_STR("why", who.why));
     if (who.verdict == VERIFY_FORBIDDEN) {
         http_reply_problem(r, 403, "You are not one of those who may answer.", NULL);
     } else if (who.verdict == VERIFY_DENIED) {
@@ -383,6 +386,7 @@ enum err_code question_page_new(struct engine *g, struct rest *rest, struct ques
         free(p);
         return code;
     }
+    ration_init(&p->refused);
     *ret = p;
     return ERR_OK;
 }
@@ -393,5 +397,6 @@ void question_page_free(struct question_page *p)
         return;
     line_free(p->line);
     jwks_free(p->env.keys);
+    ration_clear(&p->refused);
     free(p);
 }

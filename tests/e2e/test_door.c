@@ -234,17 +234,6 @@ static void push_good_ones(struct house *h, struct flood *flood, int64_t ret[PUS
     qsort(ret, PUSHES, sizeof *ret, by_size);
 }
 
-/* How often a text stands in the log. */
-static unsigned log_count(struct house *h, const char *text)
-{
-    AUTO(auto_free) char *log = house_log(h);
-    unsigned n = 0;
-
-    for (const char *at = log; (at = strstr(at, text)) != NULL; at += strlen(text))
-        n++;
-    return n;
-}
-
 #define FLOOD_CONNECTIONS 16
 
 /* A flood from 127.0.0.2, once it runs. */
@@ -296,8 +285,10 @@ static void test_door__a_flood_from_one_address_does_not_hurt_another(void **sta
     assert_true(counts.status[401] >= 100);
     assert_true(counts.status[401] <= 400 + FLOOD_CONNECTIONS + (counts.ms / 1000 + 1) * 21);
     /* one line about it, though they were thousands, and not many about the others */
-    assert_in_range(log_count(h, "\"event\":\"throttled\""), 1, 1 + (unsigned)counts.ms / 60000);
-    assert_true(log_count(h, "\"event\":\"refused\"") <= 20 * ((unsigned)counts.ms / 1000 + 2));
+    assert_in_range(house_log_count(h, "\"event\":\"throttled\""), 1,
+                    1 + (unsigned)counts.ms / 60000);
+    assert_true(house_log_count(h, "\"event\":\"refused\"") <=
+                20 * ((unsigned)counts.ms / 1000 + 2));
     house_wait_log(h, "\"peer\":\"127.0.0.2\"", 1, SOON);
     /* and people hear of it, once */
     mails = sim_wait_mails(h->sim, 1, SOON);

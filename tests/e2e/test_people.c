@@ -589,6 +589,28 @@ static void test_people__a_sign_in_proves_who_answers(void **state)
     house_stop(h);
 }
 
+/* Whoever has a link, and nothing else, fills no disk with lines about it. */
+static void test_people__who_proves_nothing_cannot_flood_the_log(void **state)
+{
+    enum { TRIES = 400 };
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct mailed *mails;
+    struct house *h = open_question_with(a, APPROVERS, &mails);
+    const struct mailed *ann = mail_to(mails, "ann@x.example");
+    int64_t began = look_now_ms(), seconds;
+    unsigned shown;
+
+    (void)state;
+    for (int i = 0; i < TRIES; i++)
+        assert_int_equal(answer_with(h, NULL, ann->link, "answer=approve"), 401);
+    seconds = (look_now_ms() - began) / 1000;
+    shown = house_log_count(h, "\"event\":\"approver_refused\"");
+    print_message("  %u lines in %lld s\n", shown, (long long)seconds);
+    assert_in_range(shown, 1, 20 * (seconds + 2));
+    assert_int_equal(answer_as(h, TOKEN(BOB, ""), ann->link, "answer=approve"), 200);
+    house_stop(h);
+}
+
 /* Sends bytes over a connection that shows a certificate (NULL: none); the status of the answer. more: header lines, each
  * with its CR LF. */
 static unsigned send_more(struct house *h, const struct cert *own, const char *path,
@@ -815,6 +837,7 @@ int main(void)
         cmocka_unit_test(test_people__a_page_says_that_cordon_is_paused),
         cmocka_unit_test(test_people__what_is_no_answer_is_none),
         cmocka_unit_test(test_people__a_sign_in_proves_who_answers),
+        cmocka_unit_test(test_people__who_proves_nothing_cannot_flood_the_log),
         cmocka_unit_test(test_people__one_person_is_one_whatever_his_tokens_call_him),
         cmocka_unit_test(test_people__the_first_of_two_hears_that_another_must_say_yes),
         cmocka_unit_test(test_people__a_stop_while_keys_are_fetched_is_clean),

@@ -80,6 +80,17 @@ char *house_log(const struct house *h)
     return read_file(h->log_file);
 }
 
+unsigned house_log_count(const struct house *h, const char *text)
+{
+    char *log = house_log(h);
+    unsigned n = 0;
+
+    for (const char *at = log; (at = strstr(at, text)) != NULL; at += strlen(text))
+        n++;
+    free(log);
+    return n;
+}
+
 void house_log_lacks(struct house *h, const char *text)
 {
     char *log = house_log(h), *at = strstr(log, text);

@@ -78,6 +78,8 @@ char *house_write_file(struct house *h, const char *name, const char *text);
 void house_edit(struct house *h, const char *from, const char *to);
 /** The log of all runs so far. Heap. */
 char *house_log(const struct house *h);
+/** How often the text stands in it. */
+unsigned house_log_count(const struct house *h, const char *text);
 /** Fails the test when the log of all runs so far holds the text. */
 void house_log_lacks(struct house *h, const char *text);
 /** Waits until the log holds the text; count: at least so many times. */

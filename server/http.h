@@ -50,7 +50,8 @@ struct http_options {
     size_t max_body;          /* bytes; larger: 413 */
     size_t max_head;          /* bytes of request line and headers; larger: 431 */
     /* Bytes that the bodies of all connections may take together; what would be more is answered 503 with
-     * Retry-After, but for bodies so small that the connections bound them anyway (16 KiB). 0: any number. */
+     * Retry-After, but for bodies so small that the connections bound them anyway (16 KiB). One address (IPv6: its /64) gets
+     * half of it at most, a Unix socket all. 0: any number. */
     size_t max_bodies;
     /* Absolute, however busy the peer is: the head from the accept (or, on a kept connection, from
      * its request line, which must be there idle_ms + head_deadline_ms after the last answer), the

@@ -11,17 +11,28 @@
 #define HALF_CLOSED_MS 500
 #define BODY_FIRST     1024 /* a notification's size; a body's buffer doubles from here */
 
+/* Is there room for bodies that take so much together, `own` of it r's or to be r's? From the half on no address gets more
+ * than that: who sends many large ones, and never their ends, keeps nobody else's out. */
+static bool has_room(const struct http_request *r, int64_t all, int64_t own)
+{
+    const int64_t max = (int64_t)r->peer->server->o.max_bodies;
+
+    if (!max || own <= HTTP_KEEP_MAX)
+        return true;
+    return all <= max &&
+           (all <= max / 2 || http_bodies_of(r->peer) - r->body_counted + own <= max / 2);
+}
+
 /* What r's body takes counts towards all bodies; false: they take too much. A small one is let through: a flood of
  * large ones keeps no notification out. */
 static bool count_body(struct http_request *r, size_t room)
 {
     struct http_server *s = r->peer->server;
-    int64_t more = (int64_t)room - (int64_t)r->body_counted;
+    int64_t more = (int64_t)room - r->body_counted;
     int64_t all = atomic_fetch_add_explicit(&s->bodies, more, memory_order_relaxed) + more;
 
-    r->body_counted = room;
-    return more <= 0 || room <= HTTP_KEEP_MAX || !s->o.max_bodies ||
-           all <= (int64_t)s->o.max_bodies;
+    r->body_counted = (int64_t)room;
+    return more <= 0 || has_room(r, all, (int64_t)room);
 }
 
 void http_request_end(struct http_request *r)
@@ -331,11 +342,11 @@ static enum MHD_Result begin(struct http_request *r, const char *url, const char
     }
     if (!r->answered && r->guard.has_length && r->guard.content_length > r->body_max)
         problem(r, 413, "the body is too large");
-    else if (!r->answered && s->o.max_bodies && r->guard.has_length &&
-             r->guard.content_length > HTTP_KEEP_MAX &&
-             atomic_load_explicit(&s->bodies, memory_order_relaxed) +
-                     (int64_t)r->guard.content_length >
-                 (int64_t)s->o.max_bodies)
+    else if (!r->answered && r->guard.has_length &&
+             !has_room(r,
+                       atomic_load_explicit(&s->bodies, memory_order_relaxed) +
+                           (int64_t)r->guard.content_length,
+                       (int64_t)r->guard.content_length))
         problem(r, 503, "too many large bodies at once");
 
     /* A short body is read past, so that the connection can be kept. */

@@ -123,7 +123,7 @@ struct http_request {
 
     char *body;
     size_t body_len, body_room, body_max, swallowed;
-    size_t body_counted; /* of body_room, in the server's `bodies` */
+    _Atomic int64_t body_counted; /* of body_room, in the server's `bodies` */
 
     struct arena *arena;
     void *data;
@@ -229,6 +229,8 @@ bool http_hold_exchange(struct peer *p);
 void http_hold_end(struct peer *p, unsigned hold, sem_t *done);
 
 int64_t http_now_ms(const struct http_server *s);
+/** Bytes that the bodies of p's address take, of all its connections. 0: a Unix socket has no addresses. */
+int64_t http_bodies_of(const struct peer *p);
 /** Sets what the watchdog waits for; false when it has ended the connection already. */
 bool http_watch_set(struct peer *p, int64_t watch);
 bool http_watch_until(struct peer *p, int64_t deadline_ms, enum phase phase);

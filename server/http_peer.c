@@ -54,6 +54,21 @@ int64_t http_now_ms(const struct http_server *s)
     return clock_mono_ms(s->clock);
 }
 
+int64_t http_bodies_of(const struct peer *p)
+{
+    struct http_server *s = p->server;
+    int64_t sum = 0;
+
+    if (s->socket.is_unix)
+        return 0;
+    pthread_mutex_lock(&s->lock);
+    for (const struct peer *other = s->peers; other; other = other->next)
+        if (http_peer_is_same(&p->address, &other->address))
+            sum += atomic_load_explicit(&other->request.body_counted, memory_order_relaxed);
+    pthread_mutex_unlock(&s->lock);
+    return sum;
+}
+
 bool http_watch_set(struct peer *p, int64_t watch)
 {
     int64_t old = atomic_exchange_explicit(&p->watch, watch, memory_order_acq_rel);

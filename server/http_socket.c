@@ -300,6 +300,17 @@ void http_peer_network(struct sockaddr_storage *peer)
         memset(a->s6_addr + 8, 0, 8);
 }
 
+bool http_peer_is_same(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    const struct sockaddr_in *a4 = (const void *)a, *b4 = (const void *)b;
+    const struct sockaddr_in6 *a6 = (const void *)a, *b6 = (const void *)b;
+
+    if (a->ss_family != b->ss_family || a->ss_family == AF_UNIX)
+        return a->ss_family == b->ss_family;
+    return a->ss_family == AF_INET ? a4->sin_addr.s_addr == b4->sin_addr.s_addr
+                                   : memcmp(&a6->sin6_addr, &b6->sin6_addr, 8) == 0;
+}
+
 char *http_peer_text(const struct sockaddr *peer, char out[HTTP_PEER_TEXT_SIZE])
 {
     struct sockaddr_storage sa;

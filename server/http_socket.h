@@ -46,5 +46,7 @@ void http_peer_normalise(const struct sockaddr *peer, struct sockaddr_storage *r
 /** Makes of an IPv6 address the network that is its owner's, the /64: whoever has one of it has them all. IPv4, in IPv6
  *  too, stays as it is. */
 void http_peer_network(struct sockaddr_storage *peer);
+/** Are they one owner's, whatever their ports? Both of http_peer_normalise. */
+bool http_peer_is_same(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
 
 #endif

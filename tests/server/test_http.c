@@ -3287,7 +3287,7 @@ static void test_http__large_bodies_are_bounded_all_together(void **state)
     struct app *app;
 
     (void)state;
-    o.max_bodies = 100 * 1024;
+    o.max_bodies = 140 * 1024;
     app = app_open(o);
     first = call(app);
     raw_text(first, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n");
@@ -3317,6 +3317,61 @@ static void test_http__large_bodies_are_bounded_all_together(void **state)
     raw_send(first, bytes, 50000);
     wait_bodies(app, 50000, 70000);
     raw_free(first); /* gone in the middle */
+    wait_bodies(app, 0, 0);
+    free(bytes);
+    app_close(app);
+}
+
+/* A connection from another address of this host. */
+static struct raw *call_from(struct app *app, const char *from)
+{
+    const char *port = strrchr(http_server_address(app->server), ':') + 1;
+    struct sockaddr_in own = {.sin_family = AF_INET};
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct timeval wait = {.tv_sec = RAW_WAIT_MS / 1000};
+    struct raw *r = calloc(1, sizeof *r);
+
+    assert_non_null(r);
+    r->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(r->fd >= 0);
+    assert_int_equal(inet_pton(AF_INET, from, &own.sin_addr), 1);
+    assert_int_equal(setsockopt(r->fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait), 0);
+    assert_int_equal(bind(r->fd, (struct sockaddr *)&own, sizeof own), 0);
+    assert_int_equal(connect(r->fd, (struct sockaddr *)&to, sizeof to), 0);
+    return r;
+}
+
+/* Who sends many large bodies and never their ends keeps nobody else's out. */
+static void test_http__large_bodies_of_one_address_leave_room_for_others(void **state)
+{
+    enum { MANY = 8 };
+    static const char head[] = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n";
+    struct http_options o = defaults();
+    struct raw *slow[MANY], *other;
+    char *bytes = repeat('x', 60000);
+    struct raw_answer a;
+    struct app *app;
+
+    (void)state;
+    o.max_bodies = 4 * 64 * 1024;
+    app = app_open(o);
+    for (int i = 0; i < MANY; i++) {
+        slow[i] = call(app);
+        raw_text(slow[i], head);
+        raw_send(slow[i], bytes, 50000);
+        wait_bodies(app, i ? 2 * 64 * 1024 : 64 * 1024, (int64_t)o.max_bodies);
+    }
+    other = call_from(app, "127.0.0.2");
+    raw_text(other, head);
+    raw_send(other, bytes, 60000);
+    raw_answer(other, &a, false);
+    assert_int_equal(a.status, 200);
+    assert_int_equal(a.body_len, 60000);
+    raw_free(other);
+    for (int i = 0; i < MANY; i++)
+        raw_free(slow[i]);
     wait_bodies(app, 0, 0);
     free(bytes);
     app_close(app);
@@ -3389,6 +3444,7 @@ int main(void)
         cmocka_unit_test(test_http__shows_the_whole_chain),
         cmocka_unit_test(test_http__certificates_change_between_handshakes_not_within),
         cmocka_unit_test(test_http__large_bodies_are_bounded_all_together),
+        cmocka_unit_test(test_http__large_bodies_of_one_address_leave_room_for_others),
     };
 
     allow_open_files();

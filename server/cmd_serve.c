@@ -60,7 +60,9 @@
 #define MAX_CONNECTIONS   2000 /* one address: half of them, as senders may come through one proxy */
 #define ADMIN_CONNECTIONS 64   /* one address: half of them, for the kill switch must be in reach */
 /* A drain, in all: less than the 10 s after which `docker stop` kills. Reads are given up before: they are done
- * again by the next start, whereas a request that acts, if its answer is missed, has to be looked for. */
+ * again by the next start, whereas a request that acts, if its answer is missed, has to be looked for. People come before
+ * that: with the second and a half that the last of an answer and the last words may take, they leave senders theirs. */
+#define DRAIN_PEOPLE_MS  (3 * SECOND_MS)
 #define DRAIN_READS_MS   (5 * SECOND_MS)
 #define DRAIN_SENDERS_MS (6 * SECOND_MS)
 #define DRAIN_MS         (8 * SECOND_MS)
@@ -341,7 +343,7 @@ static void close_all(struct serving *s)
     keeper_free(s->keeper);
     /* It counts the senders' connections: it goes first. */
     signals_waits_for("people's requests");
-    http_server_free(s->people, left_of(DRAIN_READS_MS, began));
+    http_server_free(s->people, left_of(DRAIN_PEOPLE_MS, began));
     admin_free(s->admin);
     if (runs)
         (void)engine_wait(s->engine, left_of(DRAIN_READS_MS, began));

@@ -21,6 +21,7 @@
 #include "buf.h"
 #include "kit/house.h"
 #include "kit/look.h"
+#include "kit/raw.h"
 
 #define SOON           20000                                  /* ms; a deadline, not a wait */
 #define APP            "6f1c0de0-1111-4222-8333-944444444444" /* our own registration */
@@ -808,6 +809,43 @@ static void test_entra__who_waits_for_keys_when_it_stops_is_told_to_come_again(v
     house_stop(h);
 }
 
+/* Somebody at the admin address asks for more than he reads: senders pay nothing for that. */
+static void test_entra__who_waits_for_keys_is_told_whoever_else_does_not_read(void **state)
+{
+    enum { WAITING = 24 };
+    const struct house_options o = {.not_yet = true, .source = BY_ROLE};
+    struct house *h = house_start(&o);
+    char admin[400], *token = mint(h, "");
+    struct waiting w[WAITING];
+    struct raw *reader;
+    pthread_t threads[WAITING];
+
+    (void)state;
+    (void)snprintf(admin, sizeof admin, "admin:\n  address: unix:%s/admin", h->dir);
+    house_edit(h, "admin:\n  address: 127.0.0.1:0", admin);
+    house_cordon_start(h);
+    reader = raw_open(admin + strlen("admin:\n  address: "));
+    assert_non_null(reader);
+    for (int i = 0; i < 100; i++)
+        raw_text(reader, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_true(raw_readable(reader, SOON));
+    sim_tell(h->sim, "/faults",
+             "{\"path\":\"*/openid-configuration\",\"kind\":\"hang\",\"count\":-1}");
+    for (int i = 0; i < WAITING; i++) {
+        w[i] = (struct waiting){.h = h, .token = token};
+        assert_int_equal(pthread_create(&threads[i], NULL, push_one, &w[i]), 0);
+    }
+    json_free(sim_wait_calls(h->sim, "GET", "*/openid-configuration", 1, SOON));
+    house_cordon_stop(h);
+    for (int i = 0; i < WAITING; i++) {
+        (void)pthread_join(threads[i], NULL);
+        assert_int_equal(w[i].status, 503);
+    }
+    raw_free(reader);
+    free(token);
+    house_stop(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -820,6 +858,7 @@ int main(void)
         cmocka_unit_test(test_entra__keys_roll_while_requests_run),
         cmocka_unit_test(test_entra__parallel_first_requests_fetch_the_keys_once),
         cmocka_unit_test(test_entra__who_waits_for_keys_when_it_stops_is_told_to_come_again),
+        cmocka_unit_test(test_entra__who_waits_for_keys_is_told_whoever_else_does_not_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

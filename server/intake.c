@@ -31,6 +31,7 @@ struct said {
 /* What objects further out say for all that is inside them. */
 struct around {
     const char *machine, *tenant;
+    const char *alert; /* that one of them names; NULL: none does */
     bool test;
     const char **
         only; /* all inside must be this one alert; *only NULL: the first one sets it. NULL: no rule */
@@ -295,9 +296,19 @@ static bool speaks_of_alert(const struct json *o)
     return false;
 }
 
+/* Is it more of what is said of an alert that an object further out names? With an `id` of its own it is of something. */
+static bool is_about_it(const struct json *o, const struct around *around)
+{
+    JSON_EACH (m, o)
+        if (word_is(json_name(m), "id"))
+            return false;
+    return around->alert != NULL;
+}
+
 static enum err_code read_object(struct reading *r, const struct json *o,
                                  const struct around *around)
 {
+    const size_t all = r->tests + r->reals;
     struct said s = {.machine = around->machine, .tenant = around->tenant};
     struct around inside = *around;
     const char *one = NULL;
@@ -322,6 +333,8 @@ static enum err_code read_object(struct reading *r, const struct json *o,
         r->foreign = !enveloped && !speaks_of_alert(o);
         return code;
     }
+    if (!s.alert && !wrappers && !enveloped && is_about_it(o, around))
+        s.alert = around->alert;
     if (!s.alert && !wrappers && !inside.test) {
         r->foreign = !v.ours;
         return err_set(r->e, ERR_INVALID, "no alertId");
@@ -340,6 +353,7 @@ static enum err_code read_object(struct reading *r, const struct json *o,
             return code;
         if (inside.only) /* the list's copy: what was decoded from base64 is gone by then */
             *inside.only = a->alert_id;
+        inside.alert = a->alert_id;
     }
     if (!wrappers)
         return ERR_OK;
@@ -348,7 +362,10 @@ static enum err_code read_object(struct reading *r, const struct json *o,
     inside.machine = s.machine;
     inside.tenant = s.tenant;
     inside.mixed = v.mixed;
-    return read_inside(r, o, enveloped ? &v : NULL, &inside);
+    code = read_inside(r, o, enveloped ? &v : NULL, &inside);
+    if (!code && s.alert && r->tests + r->reals == all) /* an empty list stood beside its id */
+        inside.test ? r->tests++ : r->reals++;
+    return code;
 }
 
 /* Neither an object nor a list: nothing of ours, but for a string, which might be one of ours encoded twice. */
@@ -385,6 +402,8 @@ static enum err_code read_list(struct reading *r, const struct json *list,
     struct err first = {0};
     size_t n = 0;
 
+    if (!json_count(list) && around->alert)
+        return ERR_OK;
     if (!json_count(list)) {
         r->foreign = true;
         return err_set(r->e, ERR_INVALID, "the list of alerts is empty");

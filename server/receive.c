@@ -165,6 +165,22 @@ static bool is_blank_or_end(char c)
     return c == '\0' || c == ';' || c == ' ' || c == '\t';
 }
 
+/* UTF-8 by any of the names that senders give it, or a part of it; the bytes are looked at anyway. */
+static bool is_utf8(const char *charset)
+{
+    static const char *const names[] = {"utf-8", "utf8", "us-ascii"};
+    size_t len;
+
+    charset += *charset == '"';
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        len = strlen(names[i]);
+        if (strncasecmp(charset, names[i], len) == 0 &&
+            (is_blank_or_end(charset[len]) || charset[len] == '"'))
+            return true;
+    }
+    return false;
+}
+
 /* application/json or application/SOMETHING+json; a charset, if any, must be UTF-8. */
 static bool type_is_json(const char *type)
 {
@@ -179,13 +195,7 @@ static bool type_is_json(const char *type)
         !(end - type > 17 && strncasecmp(end - 5, "+json", 5) == 0))
         return false;
     charset = strcasestr(end, "charset=");
-    if (!charset)
-        return true;
-    charset += strlen("charset=");
-    if (*charset == '"')
-        charset++;
-    return strncasecmp(charset, "utf-8", 5) == 0 &&
-           (is_blank_or_end(charset[5]) || charset[5] == '"');
+    return !charset || is_utf8(charset + strlen("charset="));
 }
 
 /* Takes a reference to the configuration in force; true when it is another than q knew. */

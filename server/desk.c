@@ -244,8 +244,14 @@ static enum err_code order_about_isolation(struct engine *g, const struct desk_o
                                            const char *event, struct err *e)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
-    struct order q = {
-        .o = o, .fn = fn, .event = event, .arena = arena, .now = clock_wall_ms(g->clock)};
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct order q = {.o = o,
+                      .fn = fn,
+                      .event = event,
+                      .g = g,
+                      .rt = rt,
+                      .arena = arena,
+                      .now = clock_wall_ms(g->clock)};
     enum err_code code = arena ? db_write(g->store->db, isolation_order_fn, &q, e)
                                : err_set(e, ERR_NOMEM, "an order");
 
@@ -258,8 +264,8 @@ static enum err_code order_about_isolation(struct engine *g, const struct desk_o
     return ERR_OK;
 }
 
-/* Loads it into q->i; it is ISOLATED, and of the machine that the order names, if it names one. */
-static enum err_code load_isolated(struct db_tx *tx, struct order *q, struct err *e)
+/* Loads it into q->i; it is of the machine that the order names, if it names one. */
+static enum err_code load_named(struct db_tx *tx, struct order *q, struct err *e)
 {
     const char *named = q->o->machine;
     enum err_code code = isolation_load(tx, q->arena, q->o->id, &q->i, e);
@@ -273,6 +279,12 @@ static enum err_code load_isolated(struct db_tx *tx, struct order *q, struct err
         return err_set(e, ERR_INVALID, "machine: this isolation is of %s (%s), not of '%.60s'",
                        q->i.machine_name ? q->i.machine_name : "a machine without a name",
                        q->i.machine_id, named);
+    return ERR_OK;
+}
+
+/* Is it ISOLATED? */
+static enum err_code check_isolated(const struct order *q, struct err *e)
+{
     if (q->i.state == ISOLATION_RELEASING)
         return err_set(e, ERR_CONFLICT, "the machine is being released already");
     if (q->i.state == ISOLATION_REQUESTED)
@@ -299,8 +311,10 @@ static enum err_code release_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct order *q = arg;
     const char *why;
-    enum err_code code = load_isolated(tx, q, e);
+    enum err_code code = load_named(tx, q, e);
 
+    if (!code)
+        code = check_isolated(q, e);
     if (code)
         return code;
     if (q->i.adopted && !q->o->machine)
@@ -324,9 +338,14 @@ enum err_code desk_release(struct engine *g, const struct desk_order *o, struct 
 static enum err_code extend_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct order *q = arg;
+    const struct ledger_turn t = {.g = q->g, .rt = q->rt, .arena = q->arena, .now = q->now};
     struct isolation_record r;
-    enum err_code code = load_isolated(tx, q, e);
+    enum err_code code = load_named(tx, q, e);
 
+    if (!code) /* what a rule has ordered, and Defender has not taken */
+        code = release_take_back(tx, &t, &q->i, sentence(q, "extended"), e);
+    if (!code)
+        code = check_isolated(q, e);
     if (code)
         return code;
     r = q->i;

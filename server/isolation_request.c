@@ -16,6 +16,7 @@
 #include "ledger.h"
 #include "pause.h"
 #include "policy.h"
+#include "releasing.h"
 
 /* An isolation of the ledger's that Defender lists nothing of, neither it nor a release, is a doubt and no
  * reason to ask again; but not for ever, as nobody says for how long actions are listed. */
@@ -238,6 +239,21 @@ static bool is_settled_for_long(const struct isolation_record *r, int64_t now, i
            (r->state != ISOLATION_ISOLATED || now < r->confirmed || now - r->confirmed >= long_ms);
 }
 
+/* The machine is being released. What a rule has ordered, and Defender has not taken, is as good as not ordered: this alert came
+ * before it. */
+static enum err_code join_releasing(struct db_tx *tx, struct request *q, struct isolation_record *r,
+                                    struct err *e)
+{
+    const struct ledger_turn turn = turn_of(q);
+    enum err_code code = ERR_OK;
+
+    if (q->x.finding == FOUND_ISOLATE)
+        code = release_take_back(tx, &turn, r, "another alert asks for its isolation", e);
+    q->x.row = *r;
+    return code || r->state == ISOLATION_ISOLATED ? code
+                                                  : refuse(q, "the machine is being released");
+}
+
 /* The machine has an open row: what the look says of it. *ret_begin: it is over, make a new one. */
 static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_record *r,
                           bool *ret_begin, struct err *e)
@@ -262,7 +278,7 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
     if (q->later) /* its own run is due, together with others' */
         return ERR_OK;
     if (r->state == ISOLATION_RELEASING) /* whatever is in force still */
-        return refuse(q, "the machine is being released");
+        return join_releasing(tx, q, r, e);
     if ((x->finding == FOUND_ISOLATE && !renewed) || r->state == ISOLATION_REQUESTED || !newer)
         return work_wake(tx, r->id, x->now, e); /* its own work finds the same, and records it */
     if (r->state == ISOLATION_PENDING) {

@@ -410,12 +410,16 @@ static bool is_below_high(const char *severity)
                         strcasecmp(severity, "Informational") == 0);
 }
 
+static bool is_at_work(const struct case_record *c)
+{
+    return c->state != CASE_DONE && c->state != CASE_FAILED && c->state != CASE_DROPPED;
+}
+
 /* Is the alert of this case High by now, as far as anybody can tell, and not resolved? In doubt it is. What cannot be read is as
  * it was when it was judged, and open. */
-static bool is_open_high(struct review *v, const struct case_record *row)
+static bool is_open_high(struct ledger_turn *t, const struct case_record *row)
 {
     AUTO(json_freep) struct json *doc = NULL;
-    struct ledger_turn *t = v->t;
     struct defender_reads reads;
     const char *severity, *status;
     struct case_record c;
@@ -424,7 +428,7 @@ static bool is_open_high(struct review *v, const struct case_record *row)
 
     if (row->state == CASE_DROPPED)
         return false;
-    if (row->state != CASE_DONE && row->state != CASE_FAILED)
+    if (is_at_work(row))
         return true;
     if (store_case_load(t->g->store, t->arena, row->id, &c, NULL) || !c.facts ||
         json_parse(c.facts, strlen(c.facts), &doc, NULL) || facts_read(doc, &facts, NULL))
@@ -442,6 +446,14 @@ static struct case_filter of_machine(const struct isolation_record *r)
 {
     return (struct case_filter){
         .tenant = r->tenant, .machine_id = r->machine_id, .limit = CASES_MAX + 1};
+}
+
+/* Without memory for its id, too: NULL would be that none is. */
+static const char *not_closed(struct arena *a, const struct case_record *c)
+{
+    const char *said = arena_fmt(a, "alert %s of the machine is not closed", c->alert_id);
+
+    return said ? said : "an alert of the machine is not closed";
 }
 
 /* Why the machine is not released although the rule says that it is time; NULL: nothing speaks against it. */
@@ -467,9 +479,28 @@ static const char *find_against(struct review *v)
     v->newest = n ? cases[0].id : 0;
     v->n_cases = n;
     for (size_t i = 0; i < n; i++)
-        if (cases[i].id != r->case_id && is_open_high(v, &cases[i]))
-            return arena_fmt(v->t->arena, "alert %s of the machine is not closed",
-                             cases[i].alert_id);
+        if (cases[i].id != r->case_id && is_open_high(v->t, &cases[i]))
+            return not_closed(v->t->arena, &cases[i]);
+    return NULL;
+}
+
+const char *ledger_come_since(struct ledger_turn *t, int64_t since, bool open_too, bool *ret_waits)
+{
+    const struct case_filter same = of_machine(&t->row);
+    struct case_record *cases;
+    size_t n = 0;
+
+    *ret_waits = true;
+    if (store_case_list(t->g->store, t->arena, &same, &cases, &n, NULL))
+        return "the other cases of the machine could not be read";
+    if (n > CASES_MAX && cases[n - 1].created > since)
+        return "the machine has too many cases to look at";
+    for (size_t i = 0; i < n && cases[i].created > since; i++) {
+        *ret_waits = is_at_work(&cases[i]);
+        if (cases[i].id != t->row.case_id &&
+            (*ret_waits || (open_too && is_open_high(t, &cases[i]))))
+            return not_closed(t->arena, &cases[i]);
+    }
     return NULL;
 }
 

@@ -60,6 +60,10 @@ const struct defender_action *ledger_in_its_place(const struct isolation_record 
  *  has, or what is in force is in the place of r (ledger_in_its_place), which a release does not touch; else words for people. */
 const char *ledger_beside(const struct isolation_record *r, const struct defender_reads *look,
                           struct arena *a);
+/** Has another alert of the machine of t->row come since then (wall ms) that keeps it isolated for now: one whose case is at work
+ *  (*ret_waits) or, with open_too, that is High and open, as far as anybody can tell? NULL: none; else words for people. Blocks
+ *  for a read of each. */
+const char *ledger_come_since(struct ledger_turn *t, int64_t since, bool open_too, bool *ret_waits);
 /** Why r is over that somebody has released at Defender, for people. anew: the isolation that came after it; NULL: none. */
 const char *ledger_why_released(struct arena *a, const struct defender_action *anew);
 /** db_write for a transaction that fills t->after and leaves t->row as it is: it may run twice. Then

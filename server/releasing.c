@@ -17,9 +17,11 @@ struct release {
     const struct defender_action *action; /* of the POST, or followed, or adopted */
     bool is_over;                         /* somebody has released the machine */
     const struct defender_action *anew; /* and it is isolated again: not by what is released here */
-    bool undone;        /* so it is, after the release that was ordered here had come about */
-    bool asked_again;   /* somebody has another isolation under way */
-    const char *beside; /* or in force, and a rule ordered the release; for people */
+    bool undone;      /* so it is, after the release that was ordered here had come about */
+    bool asked_again; /* somebody has another isolation under way */
+    /* A rule ordered the release, and this would have kept it from that; for people. NULL: nothing. */
+    const char *against;
+    bool waits; /* but it may come to nothing yet */
     bool post;
     int64_t due;
     int64_t leave_by_ms; /* for the POST that the next transaction allows: clock_boot_ms */
@@ -54,27 +56,43 @@ static enum err_code postpone(struct db_tx *tx, struct release *x, struct isolat
                              x->code ? x->t->w.attempts : 0, e);
 }
 
-static enum err_code end(struct db_tx *tx, struct release *x, struct isolation_record *r,
-                         enum isolation_state to, const char *why, struct err *e)
+/* It is over, one way or the other, and people are told. */
+static enum err_code settle(struct db_tx *tx, const struct ledger_turn *t,
+                            struct isolation_record *r, enum isolation_state to,
+                            enum notice_kind kind, const char *why, struct err *e)
 {
-    struct ledger_turn *t = x->t;
-    enum err_code code = work_again(tx, &t->w, t->now, 0, e);
+    enum err_code code;
 
     r->posted = 0;
     if (to == ISOLATION_ISOLATED) { /* as before: people are asked again at its time */
         r->reminded = 0;
         r->review = t->now + policy_review(t->rt->config->policy);
     }
+    code = isolation_move(tx, r, to, why, t->now, e);
     if (!code)
-        code = isolation_move(tx, r, to, why, t->now, e);
-    t->anew = x->undone;
-    if (!code)
-        code =
-            ledger_tell(tx, t, r,
-                        to == ISOLATION_RELEASED && (!x->anew || x->undone) ? NOTICE_RELEASED
-                                                                            : NOTICE_NOT_RELEASED,
-                        why, NULL, e);
+        code = ledger_tell(tx, t, r, kind, why, NULL, e);
     return code ? code : ledger_take(tx, t->arena, r, t->now, e);
+}
+
+static enum err_code end(struct db_tx *tx, struct release *x, struct isolation_record *r,
+                         enum isolation_state to, const char *why, struct err *e)
+{
+    struct ledger_turn *t = x->t;
+    bool good = to == ISOLATION_RELEASED && (!x->anew || x->undone);
+    enum err_code code = work_again(tx, &t->w, t->now, 0, e);
+
+    t->anew = x->undone;
+    return code ? code : settle(tx, t, r, to, good ? NOTICE_RELEASED : NOTICE_NOT_RELEASED, why, e);
+}
+
+enum err_code release_take_back(struct db_tx *tx, const struct ledger_turn *t,
+                                struct isolation_record *r, const char *why, struct err *e)
+{
+    if (r->state != ISOLATION_RELEASING || !r->by_rule || r->posted || r->release_id)
+        return ERR_OK;
+    if (r->keep_until == INT64_MAX) /* it was ordered for nothing: release_after goes on */
+        r->keep_until = 0;
+    return settle(tx, t, r, ISOLATION_ISOLATED, NOTICE_NOT_RELEASED, why, e);
 }
 
 /* Defender's action is known, and how it stands. */
@@ -158,9 +176,14 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else if (x->asked_again) {
         code =
             end(tx, x, &r, ISOLATION_ISOLATED, "Defender has another isolation of it under way", e);
-    } else if (x->beside) {
+    } else if (x->against && (!x->waits || was_asked_for_long(t))) {
         code = end(tx, x, &r, ISOLATION_ISOLATED,
-                   arena_fmt(t->arena, "%s: a person must order it", x->beside), e);
+                   arena_fmt(t->arena, "%s: a person must order it", x->against), e);
+    } else if (x->against) {
+        r.posted = 0; /* as the look has shown */
+        (void)err_set(&x->why, ERR_AGAIN, "%s", x->against);
+        x->due = t->now + MINUTE_MS;
+        code = postpone(tx, x, &r, e);
     } else if (was_asked_for_long(t)) {
         code = end(tx, x, &r, ISOLATION_ISOLATED,
                    arena_fmt(t->arena, "Defender took no request for an hour: %s",
@@ -271,9 +294,14 @@ static void read_look(struct release *x, const struct defender_reads *look)
         }
     }
     x->is_over = ledger_is_free(r, look);
-    x->beside = r->by_rule ? ledger_beside(r, look, x->t->arena) : NULL;
     x->anew =
         x->action && x->action->status != DEFENDER_SUCCEEDED ? NULL : ledger_in_its_place(r, look);
+    if (!r->by_rule || x->action || x->is_over || x->anew || x->asked_again)
+        return;
+    x->against = ledger_beside(r, look, x->t->arena);
+    if (!x->against)
+        x->against =
+            ledger_come_since(x->t, x->t->w.created, r->keep_until == INT64_MAX, &x->waits);
 }
 
 /* The clock was set back: the request left at a time that is still to come. It rests from now on. */

@@ -1747,6 +1747,138 @@ static void test_ledger__a_rule_does_not_end_what_came_beside_ours_before_it_was
     }
 }
 
+/* While what was ordered waits for Defender another alert of the machine asks for its isolation. A rule's order is not for that; a
+ * person's is. */
+static void test_ledger__a_new_alert_takes_back_what_a_rule_has_ordered(void **state)
+{
+    static const struct {
+        const char *label;
+        enum orderer by;
+    } rows[] = {{"release_after", BY_TIME}, {"a step", BY_STEP}, {"a person", BY_PERSON}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const bool goes = rows[i].by == BY_PERSON;
+        struct rig r;
+        struct work w;
+        int64_t first, id;
+
+        print_message("  %s\n", rows[i].label);
+        first = releasing_in_vain(&r, rows[i].by);
+        if (rows[i].by == BY_STEP)
+            engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+        two_alerts(&r);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        rig_says(&r, "GET", "/api/machineactions/" RELEASE_ACTION, 0, 200,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        hands_turn(&r.hands, 2 * MINUTE_MS);
+        id = rig_push(&r, THIRD_ALERT, MACHINE);
+        assert_true(rig_claim(&r, WORK_CASE, &w));
+        expand_run(r.g, &w);
+        rig_pass(&r, 2 * HOUR_MS, 10 * MINUTE_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), goes);
+        assert_int_equal(rig_isolation(&r).state, goes ? ISOLATION_RELEASING : ISOLATION_ISOLATED);
+        assert_int_equal(rig_case(&r, id).isolation, goes ? 0 : rig_isolation(&r).id);
+        assert_string_equal(rig_told(&r, id), goes ? "not_isolated" : "isolated");
+        if (!goes) {
+            assert_string_equal(rig_told(&r, first), "requested isolated not_released");
+            assert_non_null(strstr(rig_words(&r, first), "another alert asks for its isolation"));
+        }
+        rig_close(&r);
+    }
+}
+
+/* One that has not been read yet might, and is read first. */
+static void test_ledger__what_a_rule_has_ordered_waits_for_a_new_alert(void **state)
+{
+    static const struct {
+        const char *label, *severity;
+        unsigned unread; /* so often */
+        enum isolation_state ends;
+    } rows[] = {
+        {"High", "High", 3, ISOLATION_ISOLATED},
+        {"High, and never read", "High", 0, ISOLATION_ISOLATED},
+        {"Low", "Low", 3, ISOLATION_RELEASING},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const bool goes = rows[i].ends == ISOLATION_RELEASING;
+        struct rig r;
+        int64_t first, id;
+
+        print_message("  %s\n", rows[i].label);
+        first = releasing_in_vain(&r, BY_TIME);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT SECOND_ALERT, rows[i].unread, 503, "{}");
+        rig_says(&r, "GET", GET_ALERT SECOND_ALERT, 0, 200,
+                 arena_fmt(r.arena,
+                           "{\"id\":\"" SECOND_ALERT "\",\"severity\":\"%s\",\"title\":\"Another\","
+                           "\"machineId\":\"" MACHINE "\"}",
+                           rows[i].severity));
+        rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        rig_says(&r, "GET", "/api/machineactions/" RELEASE_ACTION, 0, 200,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        hands_turn(&r.hands, SECOND_MS);
+        id = rig_push(&r, SECOND_ALERT, MACHINE);
+        rig_pass(&r, 2 * HOUR_MS, 10 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), goes);
+        assert_int_equal(rig_isolation(&r).state, rows[i].ends);
+        assert_string_equal(rig_told(&r, first),
+                            goes ? "requested isolated" : "requested isolated not_released");
+        if (!rows[i].unread)
+            assert_non_null(strstr(rig_words(&r, first),
+                                   "alert " SECOND_ALERT " of the machine is not closed: a person "
+                                   "must order it"));
+        else if (!goes)
+            assert_int_equal(rig_case(&r, id).isolation, rig_isolation(&r).id);
+        rig_close(&r);
+    }
+}
+
+/* `extend` holds against the rule, also when that has ordered the release: it comes when the time that a person gave is over. */
+static void test_ledger__extend_takes_back_what_a_rule_has_ordered(void **state)
+{
+    static const enum orderer rows[] = {BY_TIME, BY_STEP, BY_PERSON};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct desk_order o = {.who = "maria", .for_ms = 4 * HOUR_MS};
+        struct rig r;
+        struct err e = {0};
+        int64_t id = releasing_in_vain(&r, rows[i]);
+
+        o.id = rig_isolation(&r).id;
+        two_alerts(&r);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        rig_says(&r, "GET", "/api/machineactions/" RELEASE_ACTION, 0, 200,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        assert_int_equal(desk_extend(r.g, &o, &e), rows[i] == BY_PERSON ? ERR_CONFLICT : ERR_OK);
+        rig_pass(&r, 3 * HOUR_MS, 10 * MINUTE_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), rows[i] == BY_PERSON);
+        if (rows[i] != BY_PERSON) {
+            assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+            assert_string_equal(rig_told(&r, id), "requested isolated not_released");
+            assert_non_null(strstr(rig_words(&r, id), "extended by maria"));
+            rig_pass(&r, 2 * HOUR_MS, 10 * MINUTE_MS);
+            assert_int_equal(rig_seen(&r, "POST", UNISOLATE), rows[i] == BY_TIME);
+        }
+        /* what has left goes on, whoever ordered it */
+        if (rows[i] != BY_STEP)
+            assert_int_equal(desk_extend(r.g, &o, &e), ERR_CONFLICT);
+        rig_close(&r);
+    }
+}
+
 /* Where cordon has isolated nothing there is nothing to look for: it costs no call, and does not wait for Defender. */
 static void test_ledger__a_step_that_releases_nothing_asks_nothing(void **state)
 {
@@ -3473,6 +3605,9 @@ int main(void)
         cmocka_unit_test(test_ledger__a_step_does_not_end_what_stands_beside_ours),
         cmocka_unit_test(
             test_ledger__a_rule_does_not_end_what_came_beside_ours_before_it_was_asked),
+        cmocka_unit_test(test_ledger__a_new_alert_takes_back_what_a_rule_has_ordered),
+        cmocka_unit_test(test_ledger__what_a_rule_has_ordered_waits_for_a_new_alert),
+        cmocka_unit_test(test_ledger__extend_takes_back_what_a_rule_has_ordered),
         cmocka_unit_test(test_ledger__a_step_that_releases_nothing_asks_nothing),
         cmocka_unit_test(test_ledger__a_rule_releases_nothing_by_what_held_before),
         cmocka_unit_test(test_ledger__a_clock_that_is_far_off_releases_nothing_by_rule),

@@ -137,14 +137,15 @@ enum err_code isolation_find_renamed(struct db_tx *tx, struct arena *a, const ch
                                      struct isolation_record *ret, bool *ret_found, struct err *e)
 {
     struct db_rows *rows;
-    enum err_code code =
-        db_query(tx, e, &rows,
-                 "SELECT " ALL_COLUMNS " FROM isolations WHERE tenant IN (SELECT tenant FROM polls"
-                 " WHERE lower(tenant_id) = lower($1) AND tenant <> $2) AND machine_id = $3"
-                 " AND state IN " OPEN_STATES /* for the index */
-                 " AND (state IN ('pending', 'isolated') OR (state = 'requested' AND posted <> 0))"
-                 " ORDER BY posted DESC, updated DESC LIMIT 1",
-                 "ttt", tenant_id, tenant, machine_id);
+    enum err_code code = db_query(
+        tx, e, &rows,
+        "SELECT " ALL_COLUMNS " FROM isolations WHERE tenant IN (SELECT tenant FROM polls"
+        " WHERE lower(tenant_id) = lower($1) AND tenant <> $2) AND machine_id = $3"
+        " AND state IN " OPEN_STATES /* for the index */
+        " AND (state IN ('pending', 'isolated') OR (state = 'requested' AND posted <> 0))"
+        " ORDER BY CASE WHEN posted <> 0 THEN posted + $4 ELSE updated + $5 END DESC LIMIT 1",
+        "tttii", tenant_id, tenant, machine_id, (int64_t)WORK_POST_LEASE_MS,
+        (int64_t)WORK_SETTLE_MS);
 
     return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
 }

@@ -94,7 +94,7 @@ enum err_code isolation_find_open(struct db_tx *tx, struct arena *a, const char 
                                   const char *machine_id, struct isolation_record *ret,
                                   bool *ret_found, struct err *e);
 /** What was asked for of the machine under another name that a configuration of before had for this tenant (its tenant_id), and
- *  that has left, and that a list may not show yet: what left and has no answer first, else the latest. */
+ *  that has left: the one that a list may not show for longest. */
 enum err_code isolation_find_renamed(struct db_tx *tx, struct arena *a, const char *tenant,
                                      const char *tenant_id, const char *machine_id,
                                      struct isolation_record *ret, bool *ret_found, struct err *e);

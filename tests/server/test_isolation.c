@@ -738,6 +738,39 @@ static void test_isolation__what_a_renamed_tenant_has_isolated_is_not_asked_for(
     rig_close(&r);
 }
 
+/* Nor where it was renamed before that, too, and what left under the first name has had no answer for long. */
+static void test_isolation__what_a_tenant_renamed_twice_has_isolated_is_not_asked_for(void **state)
+{
+    static const char done[] = ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "41:13");
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    assert_int_equal(reconcile_start(r.g, NULL), ERR_OK);
+    (void)lose_answer(&r);
+    hands_turn(&r.hands, 30 * MINUTE_MS);
+    for (int renamed = 0; renamed < 2; renamed++) {
+        r.tenant = renamed ? "newest" : "lab"; /* the same tenant_id */
+        engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+        assert_int_equal(reconcile_start(r.g, NULL), ERR_OK);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, OTHER_ALERT_DOC);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+        rig_says(&r, "GET", LIST, 0, 200, list_of(&r, done));
+        rig_says(&r, "POST", ISOLATE, 0, 201, done);
+        (void)rig_push_to(&r, r.tenant, OTHER_ALERT, MACHINE, false);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), !renamed);
+    }
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_string_equal(rig_isolation(&r).action_id, ACTION);
+    assert_string_equal(rig_isolation(&r).tenant, "newest");
+    rig_close(&r);
+}
+
 #define TAGS "/api/machines/" MACHINE "/tags"
 
 static struct {
@@ -3197,6 +3230,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_tenant_that_is_renamed_asks_for_nothing_twice),
         cmocka_unit_test(test_isolation__a_tenant_that_is_renamed_is_held_up_by_no_storm),
         cmocka_unit_test(test_isolation__what_a_renamed_tenant_has_isolated_is_not_asked_for),
+        cmocka_unit_test(test_isolation__what_a_tenant_renamed_twice_has_isolated_is_not_asked_for),
         cmocka_unit_test(test_isolation__a_look_of_before_a_release_is_no_ground_to_ask),
         cmocka_unit_test(test_isolation__an_alert_that_is_gone_is_not_waited_for_all_day),
         cmocka_unit_test(test_isolation__who_was_told_late_is_told_the_end),

@@ -25,6 +25,18 @@ static const char *once_called(const struct braking *b)
     return *name ? name : FACTS_NO_GROUP;
 }
 
+/* What counts as a tenant's counts so by the names, too, that a configuration of before had for it: a reload that renames it makes no
+ * room. name, id: the numbers of the statement's parameters for its name and its tenant_id. */
+#define OF_TENANT(name, id)                                                                        \
+    "tenant IN (SELECT " name " UNION SELECT tenant FROM polls WHERE tenant_id = " id ")"
+
+static const char *tenant_id_of(const struct braking *b)
+{
+    const struct config_tenant *t = config_tenant(b->rt->config, b->c->tenant);
+
+    return t ? t->tenant_id : "-";
+}
+
 /* ---- what has been seen ----------------------------------------------------------------------- */
 
 /* What names the detector (defender-api.md section 3.1): its id, or without one where the alert comes from and what
@@ -119,8 +131,9 @@ static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool
                       "tti", b->c->tenant, detector, b->now - storm->within_ms);
     if (!code)
         code = db_query(tx, e, &rows,
-                        "SELECT count(*) FROM detections WHERE tenant = $1 AND detector = $2", "tt",
-                        b->c->tenant, detector);
+                        "SELECT count(DISTINCT machine_id) FROM detections WHERE " OF_TENANT(
+                            "$1", "$2") " AND detector = $3 AND seen >= $4",
+                        "ttti", b->c->tenant, tenant_id_of(b), detector, b->now - storm->within_ms);
     if (!code)
         code = store_take_int(rows, &machines, e);
     if (code || machines <= storm->machines || is_lifted(b, b->approval->limits_policy))
@@ -150,9 +163,10 @@ static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool
 static enum err_code count_used(struct db_tx *tx, const struct braking *b,
                                 const struct policy_limit *l, int64_t *ret, struct err *e)
 {
-    static const char all[] = COUNT, tenant[] = COUNT " AND tenant = $6",
+    static const char all[] = COUNT, tenant[] = COUNT " AND " OF_TENANT("$6", "$7"),
                       rule[] = COUNT " AND rule = $6",
-                      group[] = COUNT " AND tenant = $6 AND machine_group IN ($7, $8)";
+                      group[] =
+                          COUNT " AND " OF_TENANT("$6", "$7") " AND machine_group IN ($8, $9)";
     bool placed = b->isolation && !b->last && !(b->moved && l->of == POLICY_RULE);
     int64_t since = b->now - l->per_ms, before = placed ? b->isolation : INT64_MAX;
     int64_t oldest = since - DEED_FOLLOW_FOR_MS, sends = b->now - DEED_ASK_FOR_MS;
@@ -161,16 +175,16 @@ static enum err_code count_used(struct db_tx *tx, const struct braking *b,
 
     switch (l->of) {
     case POLICY_TENANT:
-        code = db_query(tx, e, &rows, tenant, "iiiiit", oldest, before, since, sends, b->isolation,
-                        b->c->tenant);
+        code = db_query(tx, e, &rows, tenant, "iiiiitt", oldest, before, since, sends, b->isolation,
+                        b->c->tenant, tenant_id_of(b));
         break;
     case POLICY_RULE:
         code = db_query(tx, e, &rows, rule, "iiiiit", oldest, before, since, sends, b->isolation,
                         b->c->rule ? b->c->rule : "");
         break;
     case POLICY_GROUP:
-        code = db_query(tx, e, &rows, group, "iiiiittt", oldest, before, since, sends, b->isolation,
-                        b->c->tenant, group_of(b), once_called(b));
+        code = db_query(tx, e, &rows, group, "iiiiitttt", oldest, before, since, sends,
+                        b->isolation, b->c->tenant, tenant_id_of(b), group_of(b), once_called(b));
         break;
     default:
         code = db_query(tx, e, &rows, all, "iiiii", oldest, before, since, sends, b->isolation);

@@ -7,6 +7,7 @@
 #include "id.h"
 #include "kit/postgres.h"
 #include "mime_read.h"
+#include "reconcile.h"
 #include "store_audit.h"
 #include "store_rows.h"
 #include "store_upkeep.h"
@@ -3024,6 +3025,41 @@ static void test_question__one_tenants_storm_is_no_other_tenants(void **state)
     }
 }
 
+/* A reload that gives a tenant another name makes no room. */
+static void test_question__a_tenant_that_is_renamed_has_no_limit_of_its_own(void **state)
+{
+    static const char *const safety[] = {
+        "safety: {limits: [{isolations: 1, per: 1h, of: group}]}\n",
+        "safety: {limits: [{isolations: 1, per: 1h, of: tenant}]}\n",
+        "safety: {storm: {machines: 1, within: 1h}}\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof safety / sizeof *safety; i++) {
+        struct question_record *list;
+        const char *rules;
+        struct rig r;
+        size_t n = 0;
+
+        many(&r, "{mode: live}");
+        rules = arena_fmt(r.arena, "%s%s", RULES_ISOLATE_AND_MAIL, safety[i]);
+        engine_use(r.g, rig_runtime(&r, rules));
+        assert_int_equal(reconcile_start(r.g, NULL), ERR_OK);
+        (void)push_many(&r, 0, 1);
+        (void)rig_work(&r);
+        assert_int_equal(posts(&r), 1);
+        r.tenant = "lab"; /* the same tenant_id */
+        engine_use(r.g, rig_runtime(&r, rules));
+        assert_int_equal(reconcile_start(r.g, NULL), ERR_OK);
+        (void)rig_push_to(&r, "lab", "da1_-1", machine_of(&r, 1), false);
+        (void)rig_work(&r);
+        assert_int_equal(posts(&r), 1);
+        assert_int_equal(
+            store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 9, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, 1);
+        rig_close(&r);
+    }
+}
+
 /* ---- the words of the file ------------------------------------------------------------------------ */
 
 static void test_question__a_rule_that_asks_for_nothing_is_a_fault(void **state)
@@ -3196,6 +3232,7 @@ int main(void)
         cmocka_unit_test(test_question__a_group_is_all_its_machines_that_were_seen),
         cmocka_unit_test(test_question__a_canary_is_over_after_its_first),
         cmocka_unit_test(test_question__one_tenants_storm_is_no_other_tenants),
+        cmocka_unit_test(test_question__a_tenant_that_is_renamed_has_no_limit_of_its_own),
         cmocka_unit_test(test_question__who_is_held_back_after_others_were_let_go_is_named),
         cmocka_unit_test(test_question__many_that_were_let_go_ask_nothing),
         cmocka_unit_test(test_question__a_detector_has_one_name),

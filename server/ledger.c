@@ -217,6 +217,11 @@ const char *ledger_beside(const struct isolation_record *r, const struct defende
     return NULL;
 }
 
+const char *ledger_shadow(const struct runtime *rt)
+{
+    return policy_is_shadow(rt->config->policy) ? "shadow mode: nothing is done at Defender" : NULL;
+}
+
 const char *ledger_why_released(struct arena *a, const struct defender_action *anew)
 {
     return anew ? arena_fmt(a, "released at Defender, and isolated there again since%s%s",
@@ -466,6 +471,8 @@ static const char *find_against(struct review *v)
     struct err off;
     size_t n = 0;
 
+    if (ledger_shadow(v->t->rt))
+        return ledger_shadow(v->t->rt);
     if (!v->looked)
         return "Defender could not be read";
     if (beside)

@@ -60,6 +60,8 @@ const struct defender_action *ledger_in_its_place(const struct isolation_record 
  *  has, or what is in force is in the place of r (ledger_in_its_place), which a release does not touch; else words for people. */
 const char *ledger_beside(const struct isolation_record *r, const struct defender_reads *look,
                           struct arena *a);
+/** Shadow mode (safety.mode) is everything but the acting: why no rule releases anything by this configuration, for people; NULL: it may. */
+const char *ledger_shadow(const struct runtime *rt);
 /** Has another alert of the machine of t->row come since then (wall ms) that keeps it isolated for now: one whose case is at work
  *  (*ret_waits) or, with open_too, that is High and open, as far as anybody can tell? NULL: none; else words for people. Blocks
  *  for a read of each. */

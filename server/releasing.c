@@ -298,7 +298,9 @@ static void read_look(struct release *x, const struct defender_reads *look)
         x->action && x->action->status != DEFENDER_SUCCEEDED ? NULL : ledger_in_its_place(r, look);
     if (!r->by_rule || x->action || x->is_over || x->anew || x->asked_again)
         return;
-    x->against = ledger_beside(r, look, x->t->arena);
+    x->against = ledger_shadow(x->t->rt);
+    if (!x->against)
+        x->against = ledger_beside(r, look, x->t->arena);
     if (!x->against)
         x->against =
             ledger_come_since(x->t, x->t->w.created, r->keep_until == INT64_MAX, &x->waits);

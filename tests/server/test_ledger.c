@@ -1879,6 +1879,50 @@ static void test_ledger__extend_takes_back_what_a_rule_has_ordered(void **state)
     }
 }
 
+#define SHADOW "safety: {mode: shadow}\n"
+
+/* Shadow mode is everything but the acting: what a rule said while cordon was live is none of it either, and a person's word is. */
+static void test_ledger__no_rule_releases_in_shadow_mode(void **state)
+{
+    static const enum orderer rows[] = {BY_TIME, BY_STEP, BY_PERSON};
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, RULES_FREE_AFTER);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    engine_use(r.g, rig_runtime(&r, RULES_FREE_AFTER SHADOW));
+    rig_pass(&r, 25 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_string_equal(rig_told(&r, id), "requested isolated review");
+    assert_non_null(strstr(rig_words(&r, id), "not released by itself: shadow mode"));
+    engine_use(r.g, rig_runtime(&r, RULES_FREE_AFTER));
+    rig_pass(&r, 25 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    rig_close(&r);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) { /* and what waits for Defender then */
+        const bool goes = rows[i] == BY_PERSON;
+
+        id = releasing_in_vain(&r, rows[i]);
+        two_alerts(&r);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+        engine_use(r.g, rig_runtime(&r, RULES_FREE_AFTER SHADOW));
+        rig_pass(&r, 5 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), goes);
+        assert_string_equal(rig_told(&r, id), goes ? "requested isolated released"
+                                                   : "requested isolated not_released");
+        if (!goes)
+            assert_non_null(strstr(rig_words(&r, id), "shadow mode"));
+        rig_close(&r);
+    }
+}
+
 /* Where cordon has isolated nothing there is nothing to look for: it costs no call, and does not wait for Defender. */
 static void test_ledger__a_step_that_releases_nothing_asks_nothing(void **state)
 {
@@ -3608,6 +3652,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_new_alert_takes_back_what_a_rule_has_ordered),
         cmocka_unit_test(test_ledger__what_a_rule_has_ordered_waits_for_a_new_alert),
         cmocka_unit_test(test_ledger__extend_takes_back_what_a_rule_has_ordered),
+        cmocka_unit_test(test_ledger__no_rule_releases_in_shadow_mode),
         cmocka_unit_test(test_ledger__a_step_that_releases_nothing_asks_nothing),
         cmocka_unit_test(test_ledger__a_rule_releases_nothing_by_what_held_before),
         cmocka_unit_test(test_ledger__a_clock_that_is_far_off_releases_nothing_by_rule),

@@ -313,7 +313,7 @@ static enum err_code release_fn(struct db_tx *tx, void *arg, struct err *e)
     const char *why;
     enum err_code code = load_named(tx, q, e);
 
-    if (!code)
+    if (!code && !release_is_waiting(&q->i))
         code = check_isolated(q, e);
     if (code)
         return code;

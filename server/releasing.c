@@ -85,10 +85,15 @@ static enum err_code end(struct db_tx *tx, struct release *x, struct isolation_r
     return code ? code : settle(tx, t, r, to, good ? NOTICE_RELEASED : NOTICE_NOT_RELEASED, why, e);
 }
 
+bool release_is_waiting(const struct isolation_record *r)
+{
+    return r->state == ISOLATION_RELEASING && r->by_rule && !r->posted && !r->release_id;
+}
+
 enum err_code release_take_back(struct db_tx *tx, const struct ledger_turn *t,
                                 struct isolation_record *r, const char *why, struct err *e)
 {
-    if (r->state != ISOLATION_RELEASING || !r->by_rule || r->posted || r->release_id)
+    if (!release_is_waiting(r))
         return ERR_OK;
     if (r->keep_until == INT64_MAX) /* it was ordered for nothing: release_after goes on */
         r->keep_until = 0;

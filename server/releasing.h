@@ -16,14 +16,17 @@
 
 #include "ledger.h"
 
-/** Inside a transaction: an isolation that is ISOLATED is to be released. why: who says so and for what reason;
- *  shown in the portal too. by_rule: no person does, and what comes beside it before Defender is asked (ledger_beside) is not to
+/** Inside a transaction: an isolation that is ISOLATED, or whose release waits (release_is_waiting), is to be released. why: who says
+ *  so and for what reason; shown in the portal too. by_rule: no person does, and what comes beside it before Defender is asked (ledger_beside) is not to
  *  be ended with it. Kick the engine after the commit. */
 enum err_code release_order(struct db_tx *tx, struct arena *a, struct isolation_record *r,
                             const char *why, bool by_rule, int64_t now, struct err *e);
-/** Inside a transaction: a rule ordered the release of r, and Defender was not asked for it, or did not take it: r is ISOLATED as before
- *  then, and people hear so. Else nothing happens: what a person ordered, or what may be under way, goes on. why: for people.
- *  Whoever holds the row's claim writes nothing more. Kick the engine after the commit. */
+/** A rule ordered the release of r, and Defender was not asked for it, or did not take it: then a person may order it in its place, and it
+ *  may be taken back. */
+bool release_is_waiting(const struct isolation_record *r);
+/** Inside a transaction: where that is so r is ISOLATED as before, and people hear so. Else nothing happens: what a person ordered,
+ *  or what may be under way, goes on. why: for people. Whoever holds the row's claim writes nothing more. Kick the engine after
+ *  the commit. */
 enum err_code release_take_back(struct db_tx *tx, const struct ledger_turn *t,
                                 struct isolation_record *r, const char *why, struct err *e);
 /** A run over a row that is RELEASING. Ends the claim. */

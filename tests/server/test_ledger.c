@@ -1843,6 +1843,33 @@ static void test_ledger__what_a_rule_has_ordered_waits_for_a_new_alert(void **st
     }
 }
 
+/* Nor does a person wait for that who orders the release himself. */
+static void test_ledger__a_person_orders_what_a_rule_has_ordered_and_waits(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    int64_t id;
+
+    (void)state;
+    id = releasing_in_vain(&r, BY_TIME);
+    hands_turn(&r.hands, SECOND_MS);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 503, "{}");
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    (void)rig_push(&r, SECOND_ALERT, MACHINE);
+    rig_pass(&r, 5 * MINUTE_MS, 20 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    assert_int_equal(release(&r, MACHINE, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    assert_string_equal(rig_isolation(&r).why, "release ordered by maria: all clear");
+    assert_string_equal(rig_told(&r, id), "requested isolated released");
+    rig_close(&r);
+}
+
 /* `extend` holds against the rule, also when that has ordered the release: it comes when the time that a person gave is over. */
 static void test_ledger__extend_takes_back_what_a_rule_has_ordered(void **state)
 {
@@ -3651,6 +3678,7 @@ int main(void)
             test_ledger__a_rule_does_not_end_what_came_beside_ours_before_it_was_asked),
         cmocka_unit_test(test_ledger__a_new_alert_takes_back_what_a_rule_has_ordered),
         cmocka_unit_test(test_ledger__what_a_rule_has_ordered_waits_for_a_new_alert),
+        cmocka_unit_test(test_ledger__a_person_orders_what_a_rule_has_ordered_and_waits),
         cmocka_unit_test(test_ledger__extend_takes_back_what_a_rule_has_ordered),
         cmocka_unit_test(test_ledger__no_rule_releases_in_shadow_mode),
         cmocka_unit_test(test_ledger__a_step_that_releases_nothing_asks_nothing),

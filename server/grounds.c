@@ -106,12 +106,17 @@ static bool is_of_now(const struct stored *s, const struct case_record *c,
 }
 
 /* How long ago this process judged it as whose it is; INT64_MAX: it has not. Another source may have come into that place since,
- * by another replica's hand (case_stand_in), and what it says of the machine was not held against the alert. */
+ * by another replica's hand (case_stand_in), or a sender may have named a machine (case_name_machine): that was not held against
+ * the alert. */
 static int64_t judged_ago(const struct stored *s, const struct case_record *c, struct engine *g)
 {
-    const char *source = s->facts.source;
+    const char *source = s->facts.source, *pushed = s->facts.pushed_machine_id;
 
-    return source && strcmp(source, c->source) == 0 ? engine_judged_ago(g, c->id) : INT64_MAX;
+    return source && strcmp(source, c->source) == 0 &&
+                   strcasecmp(pushed ? pushed : "",
+                              c->pushed_machine_id ? c->pushed_machine_id : "") == 0
+               ? engine_judged_ago(g, c->id)
+               : INT64_MAX;
 }
 
 static bool is_fresh(const struct stored *s, const struct case_record *c,

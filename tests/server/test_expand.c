@@ -1315,6 +1315,72 @@ static void test_expand__a_second_sender_may_contradict_the_alert(void **state)
     }
 }
 
+#define RULES_ASK_FIRST                                                                            \
+    "rules:\n  - {name: contain, do: [ask: {}, isolate: {}, email: {}]}\npolling: {every: 1m}\n"
+
+/* Polling has found the alert, or a sender who names no machine; its isolation waits, for calls or for a person's yes. Then a sender
+ * names another machine than the alert does: that is a question for a person, never an isolation. */
+static void test_expand__a_sender_who_contradicts_the_alert_meanwhile_is_heard(void **state)
+{
+    static const struct {
+        const char *label, *rules, *named;
+        bool isolated, polled;
+    } rows[] = {
+        {"waits for calls", NULL, OTHER_MACHINE, false, false},
+        {"waits for calls, found by a poll", NULL, OTHER_MACHINE, false, true},
+        {"waits for a person", RULES_ASK_FIRST, OTHER_MACHINE, false, false},
+        {"waits for calls, and it is the alert's", NULL, MACHINE, true, false},
+        {"waits for a person, and it is the alert's", RULES_ASK_FIRST, MACHINE, true, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct question_record *list;
+        enum question_state now;
+        struct rig r;
+        size_t n = 0;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r,
+                 rows[i].rules ? rows[i].rules : RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 1, 409, "{}");
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:40"));
+        if (rows[i].polled)
+            found_by_poll(&r);
+        else
+            push_again(&r, NULL, true);
+        (void)rig_work(&r);
+        push_again(&r, rows[i].named, true);
+        id = rig_push(&r, ALERT, NULL);
+        if (rows[i].rules) {
+            assert_int_equal(
+                store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 9, &list, &n, NULL),
+                ERR_OK);
+            assert_int_equal(n, 1);
+            assert_int_equal(question_answer(r.g,
+                                             &(struct question_answer){.question = list[0].id,
+                                                                       .person = "a@x.example",
+                                                                       .way = "operator",
+                                                                       .yes = true},
+                                             &now, NULL),
+                             ERR_OK);
+        }
+        rig_pass(&r, 2 * MINUTE_MS, SECOND_MS);
+        assert_int_equal(rig_isolation(&r).state == ISOLATION_ISOLATED, rows[i].isolated);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        if (!rows[i].isolated) {
+            assert_non_null(strstr(rig_told(&r, id), "not_isolated"));
+            assert_int_equal(rig_seen(&r, "POST", ISOLATE), !rows[i].rules);
+            assert_non_null(strstr(rig_words(&r, id), "the sender named machine"));
+        }
+        rig_close(&r);
+    }
+}
+
 static struct {
     struct rig *r;
     pthread_t here; /* the store has a thread of its own, which asks for the time, too */
@@ -2751,6 +2817,7 @@ int main(void)
         cmocka_unit_test(test_expand__after_a_long_pause_one_failed_try_gives_nothing_up),
         cmocka_unit_test(test_expand__after_a_long_pause_it_is_not_tried_for_ever),
         cmocka_unit_test(test_expand__a_second_sender_may_contradict_the_alert),
+        cmocka_unit_test(test_expand__a_sender_who_contradicts_the_alert_meanwhile_is_heard),
         cmocka_unit_test(test_expand__a_second_sender_may_come_while_the_alert_is_read),
         cmocka_unit_test(test_expand__a_right_that_was_taken_back_is_no_first_word),
         cmocka_unit_test(test_expand__of_two_senders_the_one_that_keeps_its_right_counts),

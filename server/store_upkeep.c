@@ -60,19 +60,25 @@ struct sweep {
     " WHERE work.kind = 6"
 _Static_assert(WORK_LEDGER == 6, "WATCHED_CASES");
 
-/* Yields ids: older than the first, over since the second. work has no rows of other kinds by these ids. */
+/* Yields ids: older than the first, over since the second. A case is over with the last that came of it: its isolation may
+ * have lasted for longer than cases are kept, its mail may have waited as long for a server, and a silence may have kept people
+ * from hearing of it. work has no rows of other kinds by these ids. */
 #define OLD_CASES                                                                                  \
     "SELECT id FROM cases WHERE id < $1 AND updated < $2"                                          \
     " AND state IN ('done', 'failed', 'dropped')"                                                  \
     " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = cases.id)"                                \
     " AND NOT EXISTS (SELECT 1 FROM isolations WHERE isolations.id = cases.isolation"              \
-    " AND isolations.state IN ('requested', 'pending', 'isolated', 'releasing'))"                  \
+    " AND (isolations.updated >= $2"                                                               \
+    " OR isolations.state IN ('requested', 'pending', 'isolated', 'releasing')))"                  \
     " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = cases.isolation)"                         \
     " AND id NOT IN (" WATCHED_CASES ")"                                                           \
     " AND NOT EXISTS (SELECT 1 FROM actions WHERE actions.case_id = cases.id"                      \
-    " AND actions.state IN ('requested', 'pending'))"                                              \
+    " AND (actions.updated >= $2 OR actions.state IN ('requested', 'pending')))"                   \
     " AND NOT EXISTS (SELECT 1 FROM notices WHERE notices.case_id = cases.id"                      \
-    " AND notices.state IN ('waiting', 'held')) ORDER BY id LIMIT $3"
+    " AND (notices.ended >= $2 OR notices.state IN ('waiting', 'held')))"                          \
+    " AND NOT EXISTS (SELECT 1 FROM muted_cases JOIN mutes ON mutes.id = muted_cases.mute_id"      \
+    " WHERE muted_cases.case_id = cases.id"                                                        \
+    " AND (mutes.ended >= $2 OR mutes.state <> 'ended')) ORDER BY id LIMIT $3"
 #define OLD_ISOLATIONS                                                                             \
     "SELECT id FROM isolations WHERE id < $1 AND updated < $2"                                     \
     " AND state IN ('released', 'failed')"                                                         \

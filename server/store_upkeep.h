@@ -25,7 +25,8 @@ struct forgotten {
 };
 
 /**
- * Forgets cases that were over `keep_ms` before now (wall ms of a clock that is to be believed), with their steps and
+ * Forgets cases that were over `keep_ms` before now (wall ms of a clock that is to be believed), and so was all that came of
+ * them (their isolation, what else was asked for, notices, a silence that withheld these), with their steps and
  * notices; isolations that were over then and that no case names any more; notices about no case; questions that were
  * over then and of which no case is left; policies whose last verdict is that old and older than any case; silences
  * that were over then; and what the brakes have seen and count no more. At most max of each, the oldest, in one

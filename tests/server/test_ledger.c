@@ -8,6 +8,7 @@
 #include "id.h"
 #include "kit/steps.h"
 #include "store_audit.h"
+#include "store_upkeep.h"
 
 #define RELEASE_ACTION "c3d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f"
 #define IN_FORCE       "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}"
@@ -44,6 +45,35 @@ static int64_t isolated_and_told(struct rig *r, const char *told)
 static int64_t isolated(struct rig *r)
 {
     return isolated_and_told(r, "requested isolated");
+}
+
+/* A machine that was isolated for longer than cases are kept: when somebody has released it, its alert is still known. A source that
+ * pushes it with every change, as when it is closed then, has nothing isolated anew. */
+static void test_ledger__what_was_isolated_for_longer_than_cases_are_kept_is_known_still(
+    void **state)
+{
+    struct forgotten n = {0};
+    struct rig r;
+    int64_t id, again, now;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    hands_turn(&r.hands, clock_wall_ms(clock_system()) + 8 * DAY_MS -
+                             clock_wall_ms(&r.hands.clock)); /* ids are by that clock */
+    rig_says(&r, "GET", LIST, 0, 200, RELEASED);
+    rig_takes_isolate(&r, 0);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    rig_sql(&r, "UPDATE notices SET state = 'sent', ended = 1");
+    rig_sql(&r, "DELETE FROM work WHERE id IN (SELECT id FROM notices)");
+    now = clock_wall_ms(&r.hands.clock);
+    assert_int_equal(store_forget_cases(r.store, now, 7 * DAY_MS, 20, &n, NULL), ERR_OK);
+    again = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_int_equal(again, id);
+    rig_close(&r);
 }
 
 static enum err_code release(struct rig *r, const char *machine, struct err *e)
@@ -3605,6 +3635,8 @@ static void test_ledger__a_release_that_nobody_sees_to_is_taken_over(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            test_ledger__what_was_isolated_for_longer_than_cases_are_kept_is_known_still),
         cmocka_unit_test(test_ledger__a_case_that_ends_late_tells_nothing_old),
         cmocka_unit_test(test_ledger__another_release_beside_ours_is_seen),
         cmocka_unit_test(

@@ -323,6 +323,56 @@ static void test_upkeep__keeps_the_cases_of_a_machine_that_is_looked_out_for(voi
     assert_int_equal(n.isolations, 1);
 }
 
+/* A case is kept for as long after the last that came of it as after itself: it may have waited for a machine, for a mail server or
+ * for the end of a silence for longer than cases are kept. $1: the row's id, $2: the case, $3: when it was over; $4: its state. */
+static const struct {
+    const char *label, *sql, *state, *more;
+} late[] = {
+    {"released of late",
+     "INSERT INTO isolations (id, case_id, updated, state, tenant, machine_id, type, comment, adopted,"
+     " posted, requested, confirmed, released)"
+     " VALUES ($1, $2, $3, $4, 'contoso', 'm', 'full', '', 0, 0, 0, 0, 0)",
+     "released", "UPDATE cases SET isolation = $1 WHERE id = $2 AND $3 > 0 AND $4 <> ''"},
+    {"what else was asked for has ended of late",
+     "INSERT INTO actions (id, case_id, updated, state, tenant, machine_id, handler, comment, adopted,"
+     " posted, requested, ended) VALUES ($1, $2, $3, $4, 'contoso', 'm', 'scan', '', 0, 0, 0, 0)",
+     "done", NULL},
+    {"told of late",
+     "INSERT INTO notices (id, case_id, ended, state, kind, subject, sender, message, created)"
+     " VALUES ($1, $2, $3, $4, 'released', '', '', '', 0)",
+     "sent", NULL},
+    {"its silence has ended of late",
+     "INSERT INTO muted_cases (mute_id, case_id, at, what) VALUES ($1, $2, $3, $4)", "ended",
+     "INSERT INTO mutes (id, created, ended, state, matcher, author, why, began, ends)"
+     " SELECT $1, $2, $3, $4, '{}', 'maria', 'pentest', 0, 0"},
+};
+
+static void test_upkeep__keeps_a_case_for_as_long_after_the_last_that_came_of_it(void **state)
+{
+    enum { LATE = sizeof late / sizeof *late };
+    struct shelf *f = *state;
+    struct forgotten n = {0};
+    struct err e = {0};
+    int64_t made = now_of(f) - OLD, over = now_of(f) - DAY_MS, first = id_of_time(made);
+
+    for (int64_t i = 0; i < LATE; i++) {
+        put(f,
+            "INSERT INTO cases (id, created, updated, state, tenant, alert_id, source, delivery)"
+            " VALUES ($1, $2, $3, $4, 'contoso', $1, 'relay', 1)",
+            first + i, made, made, "done");
+        put(f, late[i].sql, first + LATE + i, first + i, over, late[i].state);
+        if (late[i].more)
+            put(f, late[i].more, first + LATE + i, first + i, over, late[i].state);
+    }
+    assert_int_equal(store_forget_cases(f->s, now_of(f), KEEP, 100, &n, &e), ERR_OK);
+    for (int64_t i = 0; i < LATE; i++)
+        if (!ask(f, "SELECT count(*) FROM cases WHERE id = $1", first + i))
+            fail_msg("%s: forgotten", late[i].label);
+    hands_turn(&f->hands, OLD);
+    assert_int_equal(store_forget_cases(f->s, now_of(f), KEEP, 100, &n, &e), ERR_OK);
+    assert_int_equal(n.cases, LATE);
+}
+
 /* Over of late, over long ago with a case of it left, open; and the one that is forgotten. */
 static void test_upkeep__forgets_questions_of_which_no_case_is_left(void **state)
 {
@@ -652,6 +702,7 @@ int main(void)
         T(test_upkeep__a_clock_that_leaps_ahead_forgets_no_case),
         T(test_upkeep__what_is_forgotten_goes_by_the_time_that_was_looked_at),
         T(test_upkeep__keeps_the_cases_of_a_machine_that_is_looked_out_for),
+        T(test_upkeep__keeps_a_case_for_as_long_after_the_last_that_came_of_it),
         T(test_upkeep__forgets_questions_of_which_no_case_is_left),
         T(test_upkeep__forgets_what_the_brakes_count_no_more),
         T(test_upkeep__catches_up_by_itself_and_only_as_far_as_it_is_told),

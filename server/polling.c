@@ -6,7 +6,8 @@
  *
  * An old alert changes when somebody closes it; that makes no case. Only those do that were made after
  * polling began for the tenant, less the overlap, and so lately that their cases, had they been over at once, would
- * not be forgotten yet (retention). After a long pause it begins anew.
+ * not be forgotten yet (retention). Cases of a time that were forgotten under a shorter retention stay so: the beginning moves on
+ * with them (polls_forget). After a long pause it begins anew.
  */
 #include "polling.h"
 

@@ -31,6 +31,7 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
                                                        .since = db_int(rows, 2),
                                                        .watermark = db_int(rows, 3),
                                                        .loaded = db_int(rows, 3),
+                                                       .began = db_int(rows, 2),
                                                        .polled = db_int(rows, 4),
                                                        .failing = db_int(rows, 5)};
     return nomem ? err_set(e, ERR_NOMEM, "poll") : ERR_OK;
@@ -133,8 +134,26 @@ enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct er
     return db_run(
         tx, e, NULL,
         "UPDATE polls SET watermark = CASE WHEN watermark < $1 THEN watermark ELSE $2 END,"
-        " since = $3, polled = $4, failing = $5 WHERE id = $6 AND coalesce(tenant_id, '') = $7",
-        "iiiiiit", r->loaded, r->watermark, r->since, r->polled, r->failing, r->id, r->tenant_id);
+        " since = CASE WHEN since = $3 THEN $4 ELSE since END, polled = $5, failing = $6"
+        " WHERE id = $7 AND coalesce(tenant_id, '') = $8",
+        "iiiiiiit", r->loaded, r->watermark, r->began, r->since, r->polled, r->failing, r->id,
+        r->tenant_id);
+}
+
+/* No further than all was read: what came since then nobody may have heard of. */
+#define FORGET                                                                                     \
+    " SET since = CASE WHEN polled < $1 THEN polled ELSE $2 END"                                   \
+    " WHERE list = $3 AND since < $4 AND since < polled"
+
+enum err_code polls_forget(struct db_tx *tx, int64_t before, struct err *e)
+{
+    const char *list = lists[POLL_ALERTS].name;
+    enum err_code code =
+        db_run(tx, e, NULL, "UPDATE polls" FORGET, "iiti", before, before, list, before);
+
+    return code ? code
+                : db_run(tx, e, NULL, "UPDATE polls_before" FORGET, "iiti", before, before, list,
+                         before);
 }
 
 enum err_code poll_read_again(struct db_tx *tx, const char *tenant, enum poll_list list,

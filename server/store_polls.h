@@ -19,6 +19,7 @@ struct poll_record {
     int64_t since;         /* wall ms: what is older is none of our business */
     int64_t watermark;     /* Defender's time up to which all was read, ms */
     int64_t loaded;        /* the watermark as it was loaded */
+    int64_t began;         /* the same of since */
     int64_t polled;        /* wall ms of the last poll that read all; 0: none yet */
     int64_t failing;       /* wall ms of the first failure since; 0: none */
 };
@@ -39,7 +40,7 @@ enum err_code poll_load(struct db_tx *tx, struct arena *a, int64_t id, struct po
 /** Is the row another tenant's of the same name? A changed configuration is in force before poll_watch has seen to its rows. */
 bool poll_is_anothers(const struct poll_record *r, const char *tenant_id);
 /** Writes since, watermark, polled and failing, unless the row has become another tenant's. A watermark that was set back since
- *  it was loaded stays. */
+ *  it was loaded stays, and so does a since that was moved. */
 enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct err *e);
 /** When any list was read last, wall ms: the server was there then. 0: never. */
 enum err_code poll_last(struct db_tx *tx, int64_t *ret, struct err *e);
@@ -47,6 +48,9 @@ enum err_code poll_last(struct db_tx *tx, int64_t *ret, struct err *e);
  *  (an owner; "": nobody) says nothing. */
 enum err_code poll_is_kept(struct db_tx *tx, const char *but, int64_t now, bool *ret,
                            struct err *e);
+/** Cases of alerts that were made before then (Defender's ms) may be forgotten: these are no news from now on, also when cases are
+ *  kept for longer one day. */
+enum err_code polls_forget(struct db_tx *tx, int64_t before, struct err *e);
 /** Whoever reads the list next begins no later than at `from`. No row is no error. */
 enum err_code poll_read_again(struct db_tx *tx, const char *tenant, enum poll_list list,
                               int64_t from, struct err *e);

@@ -7,6 +7,7 @@
 
 #include "id.h"
 #include "store_policies.h"
+#include "store_polls.h"
 #include "store_rows.h"
 #include "store_work.h"
 
@@ -47,6 +48,9 @@ enum err_code store_forget_deliveries(struct store *s, int64_t max, int64_t *ret
 /* ---- cases ------------------------------------------------------------------------------------ */
 
 #define BATCH_MAX 200
+
+/* Clocks that are further apart isolate nothing (runtime.h). */
+#define DEFENDER_AHEAD_MS (5 * MINUTE_MS)
 
 struct sweep {
     int64_t now, before, max;
@@ -196,6 +200,8 @@ static enum err_code sweep(struct db_tx *tx, void *arg, struct err *e)
     int64_t n_mutes; /* few, and of no interest */
     enum err_code code = sweep_kind(tx, s, OLD_CASES, of_case, &s->count.cases, e);
 
+    if (!code && s->count.cases) /* by Defender's clock, which may be ahead */
+        code = polls_forget(tx, s->before + DEFENDER_AHEAD_MS, e);
     if (!code)
         code = sweep_kind(tx, s, OLD_ISOLATIONS, of_isolation, &s->count.isolations, e);
     if (!code)

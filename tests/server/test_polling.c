@@ -123,6 +123,49 @@ static void test_polling__an_alert_whose_case_was_forgotten_is_no_news(void **st
     rig_close(&r);
 }
 
+/* Nor when cases are kept for longer by then. */
+static void test_polling__what_was_forgotten_stays_so_when_cases_are_kept_for_longer(void **state)
+{
+    static const char longer[] = RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\nretention: 400d\n";
+    struct forgotten n = {0};
+    struct rig r;
+    int64_t made, now;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\nretention: 7d\n");
+    hands_turn(&r.hands, clock_wall_ms(clock_system()) + 10 * DAY_MS -
+                             clock_wall_ms(&r.hands.clock)); /* ids are, or of the test before */
+    made = now = clock_wall_ms(&r.hands.clock);
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    list_alert(&r, made, made);
+    assert_true(poll_once(&r));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    assert_int_equal(db_write(r.store->db, send_all, &now, NULL), ERR_OK);
+    for (int day = 0; day < 8; day++) {
+        hands_turn(&r.hands, DAY_MS);
+        assert_true(poll_once(&r));
+    }
+    now = clock_wall_ms(&r.hands.clock);
+    assert_int_equal(store_forget_cases(r.store, now, 7 * DAY_MS, 20, &n, NULL), ERR_OK);
+    assert_int_equal(n.cases, 1);
+    engine_use(r.g, rig_runtime(&r, longer));
+    hands_turn(&r.hands, MINUTE_MS);
+    list_alert(&r, made, now);
+    assert_true(poll_once(&r));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", CHANGED), 1);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    list_alert(&r, now, now); /* but what is new is */
+    hands_turn(&r.hands, MINUTE_MS);
+    assert_true(poll_once(&r));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
 /* Somebody pushed it, and Defender did not know it for a quarter of an hour. When it lists it after all it is read after all: who
  * pushed it is no reason to leave it out. But once, for Defender may list what it goes on not knowing. */
 static void test_polling__an_alert_that_comes_to_light_late_is_read(void **state)
@@ -1191,6 +1234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_polling__an_alert_whose_case_was_forgotten_is_no_news),
+        cmocka_unit_test(test_polling__what_was_forgotten_stays_so_when_cases_are_kept_for_longer),
         cmocka_unit_test(test_polling__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_polling__an_alert_that_changes_meanwhile_hides_no_other),
         cmocka_unit_test(test_polling__an_alert_that_comes_to_light_late_is_read),

@@ -2997,6 +2997,43 @@ static enum err_code watch_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
+struct forgetting {
+    struct watching w;
+    int64_t before;
+    bool ends; /* of who has read meanwhile */
+};
+
+static enum err_code polls_forget_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct forgetting *x = arg;
+    struct poll_record loaded = x->w.row;
+    enum err_code code = polls_forget(tx, x->before, e);
+
+    if (!code && x->ends)
+        code = poll_move(tx, &loaded, e);
+    return code ? code : poll_load(tx, x->w.f->a, loaded.id, &x->w.row, e);
+}
+
+/* What a list has of before cases that were forgotten is no news, whoever reads just then; but what nobody has read yet may be. */
+static void test_store__a_list_begins_behind_what_was_forgotten(void **state)
+{
+    static const struct {
+        int64_t before;
+        bool ends;
+        int64_t since;
+    } rows[] = {{5, false, 10}, {15, false, 15}, {17, true, 17}, {12, true, 17}, {90, false, 20}};
+    struct shelf *f = *state;
+    struct forgetting x = {.w = {.f = f, .tenant_id = "x", .since = 10, .read = 20}};
+
+    write_ok(f, watch_fn, &x.w);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        x.before = rows[i].before;
+        x.ends = rows[i].ends;
+        write_ok(f, polls_forget_fn, &x);
+        assert_int_equal(x.w.row.since, rows[i].since);
+    }
+}
+
 /* Each tenant of one name begins with itself, and goes on where it was left when it comes back. */
 static void test_store__a_list_is_left_and_taken_up_again(void **state)
 {
@@ -3024,6 +3061,7 @@ static void test_store__a_list_is_left_and_taken_up_again(void **state)
 /* X(name) of all that must be so on every engine. */
 #define ON_BOTH(X)                                                                                 \
     X(an_action_is_found_open_by_what_it_does)                                                     \
+    X(a_list_begins_behind_what_was_forgotten)                                                     \
     X(a_list_is_left_and_taken_up_again)                                                           \
     X(an_older_store_is_brought_up_to_date)                                                        \
     X(steps_are_found_of_all_that_share_an_isolation)                                              \

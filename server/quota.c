@@ -10,6 +10,7 @@
 #include "quota.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +50,8 @@ struct slice {
 
 struct quota {
     _Atomic int refs;
+    /* takes its calls since a reload with other limits; a reference */
+    _Atomic(struct quota *) heir;
     const struct clock *clock;
     pthread_mutex_t lock;
     struct ring rings[QUOTA_CLASSES];
@@ -89,6 +92,14 @@ enum err_code quota_new(int64_t per_minute, int64_t per_hour, const struct clock
     (void)pthread_mutex_init(&q->slicing, NULL);
     *ret = q;
     return ERR_OK;
+}
+
+/* Who is at work by a configuration of before takes its calls where all do. */
+static struct quota *in_force(struct quota *q)
+{
+    for (struct quota *heir; (heir = atomic_load(&q->heir)) != NULL;)
+        q = heir;
+    return q;
 }
 
 /* ---- windows ----------------------------------------------------------------------------------- */
@@ -149,6 +160,7 @@ int64_t quota_wait(struct quota *q, bool action)
 {
     int64_t wait;
 
+    q = in_force(q);
     pthread_mutex_lock(&q->lock);
     wait = own_wait(q, action, clock_mono_ms(q->clock));
     pthread_mutex_unlock(&q->lock);
@@ -157,9 +169,11 @@ int64_t quota_wait(struct quota *q, bool action)
 
 int64_t quota_wait_for(struct quota *q, bool action, int64_t calls)
 {
-    const struct ring *r = &q->rings[QUOTA_ALL];
+    const struct ring *r;
     int64_t now, wait, minute, hour, per_minute, per_hour;
 
+    q = in_force(q);
+    r = &q->rings[QUOTA_ALL];
     pthread_mutex_lock(&q->lock);
     now = clock_mono_ms(q->clock);
     per_minute = less_reserve(r->per_minute, action) - calls + 1;
@@ -173,16 +187,18 @@ int64_t quota_wait_for(struct quota *q, bool action, int64_t calls)
     return wait;
 }
 
-int64_t quota_per_minute(const struct quota *q)
+int64_t quota_per_minute(struct quota *q)
 {
-    return q->rings[QUOTA_ALL].per_minute;
+    return in_force(q)->rings[QUOTA_ALL].per_minute;
 }
 
 int64_t quota_room(struct quota *q, bool action)
 {
-    const struct ring *r = &q->rings[QUOTA_ALL];
+    const struct ring *r;
     int64_t now, room = 0, minute, hour;
 
+    q = in_force(q);
+    r = &q->rings[QUOTA_ALL];
     pthread_mutex_lock(&q->lock);
     now = clock_mono_ms(q->clock);
     if (!own_wait(q, action, now)) {
@@ -196,9 +212,12 @@ int64_t quota_room(struct quota *q, bool action)
 
 int quota_pressure(struct quota *q)
 {
-    const struct ring *r = &q->rings[QUOTA_ALL];
-    int64_t now, used, all = less_reserve(r->per_minute, false);
+    const struct ring *r;
+    int64_t now, used, all;
 
+    q = in_force(q);
+    r = &q->rings[QUOTA_ALL];
+    all = less_reserve(r->per_minute, false);
     pthread_mutex_lock(&q->lock);
     now = clock_mono_ms(q->clock);
     used = own_wait(q, false, now) ? all : used_within(r, MINUTE_MS, now);
@@ -236,6 +255,7 @@ void quota_free(struct quota *q)
     if (!q || --q->refs)
         return;
     note(q, true);
+    quota_free(q->heir);
     for (int c = 0; c < QUOTA_CLASSES; c++)
         free(q->rings[c].at);
     pthread_mutex_destroy(&q->slicing);
@@ -400,8 +420,11 @@ static enum err_code take_own(struct quota *q, enum quota_class class, bool acti
 
 enum err_code quota_take_class(struct quota *q, enum quota_class class, bool action, struct err *e)
 {
-    enum err_code code = class == QUOTA_ALL ? ERR_OK : take_own(q, class, action, e);
+    enum err_code code = ERR_OK;
 
+    q = in_force(q);
+    if (class != QUOTA_ALL)
+        code = take_own(q, class, action, e);
     if (!code)
         code = q->store && q->keeping == QUOTA_SHARED ? take_shared(q, action, e)
                                                       : take_own(q, QUOTA_ALL, action, e);
@@ -417,10 +440,12 @@ enum err_code quota_take(struct quota *q, bool action, struct err *e)
 
 void quota_block_class(struct quota *q, enum quota_class class, int64_t retry_ms)
 {
-    struct ring *r = &q->rings[class];
+    struct ring *r;
     int64_t until;
     bool longer;
 
+    q = in_force(q);
+    r = &q->rings[class];
     pthread_mutex_lock(&q->lock);
     until = clock_mono_ms(q->clock) + retry_ms;
     longer = until > r->blocked_until;
@@ -477,6 +502,10 @@ void quota_inherit(struct quota **place, struct quota *from)
         (q->app || (q->app = strdup(from->app)))) { /* without memory: kept nowhere */
         q->store = from->store;
         q->keeping = from->keeping;
+    }
+    if (q->store && !from->heir) {
+        q->refs++;
+        from->heir = q;
     }
     pthread_mutex_unlock(&q->lock);
     pthread_mutex_unlock(&from->lock);

@@ -70,7 +70,7 @@ int64_t quota_wait(struct quota *q, bool action);
 /** How long until `calls` of them may be taken one after the other; as many as there ever are, if that is less. */
 int64_t quota_wait_for(struct quota *q, bool action, int64_t calls);
 /** How many calls a minute allows in all. */
-int64_t quota_per_minute(const struct quota *q);
+int64_t quota_per_minute(struct quota *q);
 /** How many calls could be taken now, as far as this process knows. */
 int64_t quota_room(struct quota *q, bool action);
 /** Which part of the calls that reads may make in a minute has been made, per mille; 0 to 1000. */
@@ -79,9 +79,9 @@ int quota_pressure(struct quota *q);
 void quota_block(struct quota *q, int64_t retry_ms);
 /** The same of an API with limits of its own: no call of that one. */
 void quota_block_class(struct quota *q, enum quota_class class, int64_t retry_ms);
-/** What stands in *place takes over what `from` has taken, its block and its store: Defender counts on over a reload of ours. By
- *  the same limits it is `from` itself from then on, for who was at work by that goes on, for minutes where many wait. Before
- *  what stands there is shared between threads. */
+/** What stands in *place takes over what `from` has taken, its block and its store: Defender counts on over a reload of ours. It is
+ *  `from` itself from then on where the limits are the same; else `from` counts and asks there, by the limits of now: for who was
+ *  at work by it goes on, for minutes where many wait. Before what stands there is shared between threads. */
 void quota_inherit(struct quota **place, struct quota *from);
 /** Calls taken in the last minute and hour (for the metrics). */
 void quota_used(struct quota *q, int64_t *ret_minute, int64_t *ret_hour);

@@ -630,6 +630,39 @@ static void test_quota__a_reload_makes_no_second_budget(void **state)
     kept_close(&k);
 }
 
+/* Nor does one that changes the limits: who is at work by those of before counts together with all others, by the new ones. */
+static void test_quota__a_reload_with_other_limits_makes_no_second_budget(void **state)
+{
+    struct kept k;
+    struct quota *before, *between, *after;
+
+    (void)state;
+    kept_open(&k);
+    before = keep(&k, "a/b", QUOTA_ALONE);
+    between = make(&k.h, 100, 1000);
+    quota_inherit(&between, before);
+    after = make(&k.h, 40, 1000);
+    quota_inherit(&after, between);
+    quota_free(between);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(quota_take(before, true, NULL), ERR_OK);
+        assert_int_equal(quota_take(after, true, NULL), ERR_OK);
+    }
+    assert_int_equal(quota_room(before, true), 20);
+    assert_int_equal(quota_per_minute(before), 40);
+    assert_int_equal(drain(after, true), 20);
+    assert_int_equal(drain(before, true), 0);
+    assert_true(quota_wait(before, true) > 0);
+    hands_turn(&k.h, MINUTE_MS);
+    quota_block(before, 500);
+    assert_int_equal(drain(after, true), 0);
+    quota_free(before);
+    hands_turn(&k.h, 500);
+    assert_int_equal(drain(after, true), 40);
+    quota_free(after);
+    kept_close(&k);
+}
+
 /* Of the hour, too, reads leave a fifth to the actions of all who share it; and when the store has none left
  * nobody is told that there are. */
 static void test_quota__those_who_share_an_hour_leave_a_fifth_to_actions(void **state)
@@ -796,6 +829,7 @@ int main(void)
         cmocka_unit_test(test_quota__what_ends_or_is_replaced_has_noted_its_calls),
         cmocka_unit_test(test_quota__a_reload_goes_on_sharing),
         cmocka_unit_test(test_quota__a_reload_makes_no_second_budget),
+        cmocka_unit_test(test_quota__a_reload_with_other_limits_makes_no_second_budget),
         cmocka_unit_test(test_quota__those_who_share_an_hour_leave_a_fifth_to_actions),
         cmocka_unit_test(test_quota__what_is_kept_is_measured_by_what_holds_now),
         cmocka_unit_test(test_quota__some_apis_allow_less),

@@ -193,15 +193,56 @@ enum err_code db_sqlite_backup(const char *path, const char *file, struct err *e
  * there was a log, as of a first start. */
 static const char *const logs[] = {"-wal", "-journal"};
 
+static bool copy_all(int from, int to)
+{
+    char bytes[16 * 1024];
+    ssize_t n, w;
+
+    while ((n = read(from, bytes, sizeof bytes)) != 0) {
+        if (n < 0 && errno != EINTR)
+            return false;
+        for (ssize_t at = 0; at<n; at += w> 0 ? w : 0)
+            if ((w = write(to, bytes + at, (size_t)(n - at))) < 0 && errno != EINTR)
+                return false;
+    }
+    return fsync(to) == 0;
+}
+
+/* For file systems on which a file has one name (FAT, SMB, some of FUSE's): another file. */
+static enum err_code keep_copy(const char *path, const char *aside, struct err *e)
+{
+    int from = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int to =
+        from < 0 ? -1 : open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    enum err_code code = ERR_OK;
+
+    if (to >= 0)
+        db_sqlite_give_away(to, path);
+    if (to < 0 || !copy_all(from, to))
+        code = os_error(from < 0 ? path : aside, e);
+    if (to >= 0 && close(to) != 0 && !code)
+        code = os_error(aside, e);
+    if (to >= 0 && code)
+        (void)unlink(aside);
+    if (from >= 0)
+        (void)close(from); /* it was only read */
+    return code;
+}
+
+static bool is_single_named(int error)
+{
+    return error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EMLINK;
+}
+
 /* Gives the file a second name; that there is none is no error. *ret_there: there is one. */
 static enum err_code keep(const char *path, const char *aside, bool *ret_there, struct err *e)
 {
     struct stat st;
 
     *ret_there = stat(path, &st) == 0 && st.st_size > 0;
-    if (*ret_there && link(path, aside) != 0)
-        return os_error(aside, e);
-    return ERR_OK;
+    if (!*ret_there || link(path, aside) == 0)
+        return ERR_OK;
+    return is_single_named(errno) ? keep_copy(path, aside, e) : os_error(aside, e);
 }
 
 /* Everything old has a second name, on disk. */

@@ -1445,6 +1445,44 @@ static void test_db__a_server_that_ends_leaves_a_backup_that_was_copied_over_its
     assert_non_null(strstr(e.text, "store restore"));
 }
 
+static bool no_second_names;
+
+/* In the place of the C library's: a file system that knows no second name of a file. */
+int link(const char *from, const char *to)
+{
+    if (no_second_names) {
+        errno = EPERM;
+        return -1;
+    }
+    return linkat(AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+/* Whoever restores keeps what stood there, wherever the store lies. */
+static void test_db__a_restore_keeps_the_old_one_also_where_a_file_has_one_name(void **state)
+{
+    struct place *p = *state;
+    struct db *db = open_url(p->url, 10);
+    AUTO(auto_free) char *aside = NULL;
+    char backup[320], rows[8] = "";
+    struct err e = {0};
+
+    (void)snprintf(backup, sizeof backup, "%s/link", p->dir);
+    assert_int_equal(add(db, 1, &e), ERR_OK);
+    assert_int_equal(db_backup(db, backup, &e), ERR_OK);
+    assert_int_equal(add(db, 2, &e), ERR_OK);
+    db_free(db);
+    no_second_names = true;
+    if (db_restore(p->url, one_step, backup, NULL, NULL, &aside, &e))
+        fail_msg("%s", e.text);
+    no_second_names = false;
+    assert_non_null(aside);
+    assert_string_equal(disk_sql(p->path, "SELECT count(*) FROM t", rows, sizeof rows), "");
+    assert_string_equal(rows, "1");
+    assert_string_equal(disk_sql(aside, "SELECT count(*) FROM t", rows, sizeof rows), "");
+    assert_string_equal(rows, "2");
+    assert_int_equal(unlink(aside), 0);
+}
+
 static void test_db__a_locked_database_is_for_later(void **state)
 {
     struct place *p = *state;
@@ -1967,6 +2005,7 @@ int main(int argc, char **argv)
         TEST(test_db__files_that_are_gone_take_nothing),
         TEST(test_db__a_backup_that_is_copied_over_a_served_one_is_not_mixed_with_it),
         TEST(test_db__a_server_that_ends_leaves_a_backup_that_was_copied_over_its_own),
+        TEST(test_db__a_restore_keeps_the_old_one_also_where_a_file_has_one_name),
         TEST(test_db__migrates_step_by_step_and_refuses_a_newer_schema),
         TEST(test_db__a_failing_step_leaves_the_schema_as_it_was),
         TEST(test_db__a_statement_says_what_is_wrong_with_it),

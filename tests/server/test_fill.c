@@ -2,6 +2,7 @@
 #include "engine_kit.h"
 
 #include "fill.h"
+#include "store_upkeep.h"
 
 static enum err_code subjects_fn(struct db_tx *tx, void *arg, struct err *e)
 {
@@ -47,10 +48,39 @@ static void test_fill__people_hear_it_once_each_way(void **state)
     rig_close(&r);
 }
 
+/* It was full for longer than mails are remembered: those who were told hear the end all the same. */
+static void test_fill__a_store_that_is_full_for_long_has_room_again(void **state)
+{
+    struct forgotten n = {0};
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    assert_true(fill_tell(r.g, true, 8 << 20, 8 << 20));
+    rig_sql(&r, "UPDATE notices SET state = 'sent', ended = 1");
+    rig_sql(&r, "DELETE FROM work");
+    hands_turn(&r.hands, clock_wall_ms(clock_system()) + 8 * DAY_MS -
+                             clock_wall_ms(&r.hands.clock)); /* ids are by that clock */
+    assert_int_equal(
+        store_forget_cases(r.store, clock_wall_ms(&r.hands.clock), 7 * DAY_MS, 20, &n, NULL),
+        ERR_OK);
+    assert_true(fill_tell(r.g, false, 4 << 20, 16 << 20));
+    expect_told(&r, "store_full store_has_room ");
+    rig_sql(&r, "UPDATE notices SET state = 'sent', ended = 1");
+    rig_sql(&r, "DELETE FROM work");
+    hands_turn(&r.hands, 8 * DAY_MS);
+    assert_int_equal(
+        store_forget_cases(r.store, clock_wall_ms(&r.hands.clock), 7 * DAY_MS, 20, &n, NULL),
+        ERR_OK);
+    assert_int_equal(n.notices, 2);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fill__people_hear_it_once_each_way),
+        cmocka_unit_test(test_fill__a_store_that_is_full_for_long_has_room_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -267,6 +267,13 @@ static bool filled(void *engine, bool full, int64_t used, int64_t max)
     return fill_tell(engine, full, used, max);
 }
 
+static bool clock_is_off(void *engine)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(engine);
+
+    return runtime_clock_is_off(rt);
+}
+
 /* A host without a good clock of its own, or with one in local time, gets the time from the network: within so long. */
 #define CLOCK_SETTLES_MS (15 * MINUTE_MS)
 
@@ -277,6 +284,7 @@ static enum err_code open_upkeep(struct serving *s, struct err *e)
                                                  .limits = keeper_limits(s->config),
                                                  .settle_ms = CLOCK_SETTLES_MS,
                                                  .filled = filled,
+                                                 .clock_is_off = clock_is_off,
                                                  .engine = s->engine},
                         &s->upkeep, e);
 }

@@ -280,6 +280,15 @@ enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e)
                    (away + MINUTE_MS / 2) / MINUTE_MS, off < 0 ? "behind" : "ahead of");
 }
 
+bool runtime_clock_is_off(const struct runtime *r)
+{
+    bool off = false;
+
+    for (size_t i = 0; i < r->config->n_tenants; i++)
+        off = off || runtime_clock_off_ms(&r->tenants[i]) != 0;
+    return off;
+}
+
 int64_t runtime_clock_ahead_ms(const struct runtime_tenant *t)
 {
     int64_t off = runtime_clock_off_ms(t);

@@ -49,6 +49,8 @@ struct runtime_tenant *runtime_tenant(struct runtime *r, const char *name);
 /** ERR_AGAIN with a sentence when this host's clock is so far off Defender's that limits and times which are counted by it
  *  cannot be relied upon: nothing is then isolated, nor released by a rule, until somebody has set it. t NULL: ERR_OK. */
 enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e);
+/** Is it, as far as any tenant's Defender has said? */
+bool runtime_clock_is_off(const struct runtime *r);
 /** So many ms this host's clock is ahead of Defender's; 0: about none, or nobody knows yet. */
 int64_t runtime_clock_ahead_ms(const struct runtime_tenant *t);
 /** The same; below 0: it is behind. */

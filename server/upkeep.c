@@ -28,6 +28,7 @@ struct upkeep {
     struct store *store;
     struct metrics *metrics;
     bool (*filled)(void *engine, bool full, int64_t used, int64_t max);
+    bool (*clock_is_off)(void *engine);
     void *engine;
     pthread_mutex_t lock; /* of stopping, woken, limits */
     pthread_cond_t cond;
@@ -113,6 +114,14 @@ static void forget_cases(struct upkeep *u, int64_t now)
                   LOG_INT("questions", all.questions));
 }
 
+/* What is forgotten by a wrong clock is gone. */
+static void forget(struct upkeep *u, int64_t now, bool settled)
+{
+    forget_deliveries(u);
+    if (settled)
+        forget_cases(u, now);
+}
+
 /* ---- the limit -------------------------------------------------------------------------------- */
 
 static void tell_fill(enum fill fill, int64_t used, int64_t max)
@@ -195,9 +204,8 @@ static void *run(void *arg)
         look_at_size(u); /* first: at the start the door stands open */
         if (now >= look) {
             look = now + LOOK_MS;
-            forget_deliveries(u);
-            if (now >= settled) /* what is forgotten by a wrong clock is gone */
-                forget_cases(u, now + ahead);
+            if (!u->clock_is_off || !u->clock_is_off(u->engine))
+                forget(u, now + ahead, now >= settled);
         }
         if (sleep_a_while(u))
             look = INT64_MIN;
@@ -216,6 +224,7 @@ enum err_code upkeep_start(const struct upkeep_options *o, struct upkeep **ret, 
     u->limits = o->limits;
     u->settle_ms = o->settle_ms;
     u->filled = o->filled;
+    u->clock_is_off = o->clock_is_off;
     u->engine = o->engine;
     (void)pthread_mutex_init(&u->lock, NULL);
     clock_cond_init(&u->cond);

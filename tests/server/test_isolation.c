@@ -948,6 +948,7 @@ static void test_isolation__a_clock_that_is_far_off_isolates_nothing(void **stat
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct rig r;
+        struct runtime *rt;
         int64_t id;
 
         print_message("row: %zu\n", i);
@@ -962,6 +963,9 @@ static void test_isolation__a_clock_that_is_far_off_isolates_nothing(void **stat
         (void)rig_work(&r);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].waits || !rows[i].held);
         assert_int_equal(pass_dated(&r, 20, rows[i].ahead_ms), rows[i].waits && !rows[i].held);
+        rt = engine_runtime(r.g);
+        assert_int_equal(runtime_clock_is_off(rt), rows[i].held);
+        runtime_unref(rt);
         if (rows[i].held)
             assert_string_equal(rig_told(&r, id), "late");
         assert_int_equal(pass_dated(&r, 30, 0), rows[i].held);

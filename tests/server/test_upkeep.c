@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -509,6 +510,54 @@ static void test_upkeep__a_clock_far_ahead_at_the_start_forgets_no_case(void **s
     upkeep_stop(u);
 }
 
+struct doubt {
+    atomic_bool is_off;
+    atomic_int looks;
+};
+
+static bool is_off(void *arg)
+{
+    return ((struct doubt *)arg)->is_off;
+}
+
+static bool count_look(void *arg, bool full, int64_t used, int64_t max)
+{
+    (void)full, (void)used, (void)max;
+    ((struct doubt *)arg)->looks++;
+    return false;
+}
+
+/* And one that everybody but this host knows to be wrong, however long it has been so. */
+static void test_upkeep__by_a_clock_that_is_known_to_be_off_nothing_is_forgotten(void **state)
+{
+    struct shelf *f = *state;
+    struct doubt d = {.is_off = true};
+    struct upkeep_options o = {.store = f->s,
+                               .limits = {.keep_ms = KEEP},
+                               .filled = count_look,
+                               .clock_is_off = is_off,
+                               .engine = &d};
+    int64_t received = now_of(f), until = look_until(20000);
+    struct upkeep *u;
+    struct err e;
+
+    put_cases(f, 0, 3, "{}");
+    assert_int_equal(db_write(f->s->db, fill, &received, &e), ERR_OK);
+    hands_turn(&f->hands, 500 * DAY_MS);
+    assert_int_equal(upkeep_start(&o, &u, &e), ERR_OK);
+    while (d.looks < 3) {
+        upkeep_use(u, &o.limits); /* looks at once */
+        look_again(until, "no look");
+    }
+    assert_int_equal(deliveries(f->s), DELIVERIES);
+    assert_int_equal(wait_cases(f, 3), 3);
+    d.is_off = false;
+    upkeep_use(u, &o.limits);
+    assert_int_equal(wait_cases(f, 0), 0);
+    assert_true(deliveries(f->s) <= 1);
+    upkeep_stop(u);
+}
+
 /* One that has settled, and has forgotten what was old: two cases of now are left. */
 static struct upkeep *start_settled(struct shelf *f, const struct upkeep_options *o)
 {
@@ -699,6 +748,7 @@ int main(void)
         T(test_upkeep__forgets_all_that_is_old_and_nothing_else),
         T(test_upkeep__forgets_cases_that_were_over_long_ago),
         T(test_upkeep__a_clock_far_ahead_at_the_start_forgets_no_case),
+        T(test_upkeep__by_a_clock_that_is_known_to_be_off_nothing_is_forgotten),
         T(test_upkeep__a_clock_that_leaps_ahead_forgets_no_case),
         T(test_upkeep__what_is_forgotten_goes_by_the_time_that_was_looked_at),
         T(test_upkeep__keeps_the_cases_of_a_machine_that_is_looked_out_for),

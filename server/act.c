@@ -21,7 +21,8 @@
 #include "store_notices.h"
 
 /* Steps are tried for a day; then they failed. But not for that an alert is not there which was read when it was judged: so long a
- * new one may not be readable (expand.c). */
+ * new one may not be readable (expand.c). What was tried for as long in vain for something else, with as much time between two
+ * tries, hears so twice before it is believed: Defender may only be coming back. */
 #define STEP_GIVE_UP_MS DAY_MS
 #define GONE_GIVE_UP_MS (15 * MINUTE_MS)
 
@@ -526,6 +527,14 @@ static enum outcome attempt(struct step *s, const struct step_record *steps, siz
     return outcome;
 }
 
+/* For how long what failed so is tried. */
+static int64_t give_up_ms(const struct step_record *record, const struct err *why)
+{
+    bool gone = why->code == ERR_NOT_FOUND && record->why && strstr(record->why, why->text);
+
+    return gone ? GONE_GIVE_UP_MS : STEP_GIVE_UP_MS;
+}
+
 static enum went run_step(struct step *s, struct step_record *steps, size_t at)
 {
     struct step_record *record = &steps[at];
@@ -561,7 +570,7 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
     /* The steps before it may have taken all the day: one that was never tried has its own tries. */
     if (outcome == OUTCOME_RETRY &&
         !engine_is_given_up(s->work, d.now, record->why ? record->updated : 0,
-                            why.code == ERR_NOT_FOUND ? GONE_GIVE_UP_MS : STEP_GIVE_UP_MS, &why)) {
+                            give_up_ms(record, &why), &why)) {
         retry_later(s, handler_find(record->handler), &why);
         return WENT_LATER;
     }

@@ -164,7 +164,7 @@ enum err_code db_restore(const char *url, const struct db_migration *migrations,
                          db_fit_fn fit, void *ctx, char **ret_aside, struct err *e);
 
 /** What is in use, and what was given up and will be used again before the files grow, in bytes. Where the
- *  engine does not tell them apart all is in use; where it tells nothing, 0. Any thread. */
+ *  engine does not tell them apart all is in use. ERR_AGAIN: it is not known yet. Any thread. */
 enum err_code db_room(struct db *db, int64_t *ret_used, int64_t *ret_free, struct err *e);
 
 /* ---- inside a closure ------------------------------------------------------------------------- */

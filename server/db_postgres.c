@@ -586,7 +586,8 @@ static enum err_code driver_room(struct db_conn *base, int64_t *ret_used, int64_
     struct db_store *s = pg_conn(base)->store;
     int64_t size = atomic_load(&s->size), spare = atomic_load(&s->spare);
 
-    (void)e;
+    if (!size) /* no database is that small */
+        return err_set(e, ERR_AGAIN, "nobody has asked yet how large it is");
     *ret_used = size > spare ? size - spare : 0;
     *ret_free = spare;
     return ERR_OK;

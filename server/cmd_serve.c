@@ -107,7 +107,7 @@ static void hand_over(void *engine, const struct work *w)
     engine_hand_over(engine, w);
 }
 
-static bool clock_is_off(void *engine, const char *tenant)
+static bool clock_of_tenant_is_off(void *engine, const char *tenant)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(engine);
     struct err e;
@@ -198,7 +198,7 @@ static enum err_code open_senders(struct serving *s, struct err *e)
                                         .kick = kick,
                                         .reserve = reserve,
                                         .hand_over = hand_over,
-                                        .clock_is_off = clock_is_off,
+                                        .clock_is_off = clock_of_tenant_is_off,
                                         .flooded = flooded,
                                         .engine = s->engine};
     struct http_options http = {.address = s->config->listen.address,

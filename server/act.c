@@ -101,6 +101,14 @@ static bool is_over(const struct case_record *c)
     return c->state == CASE_DROPPED || c->state == CASE_FAILED;
 }
 
+/* Has nobody heard of the alert, because whom its steps name is not configured any more? Others are, who can be told. */
+static bool is_untold(const struct case_record *c, const struct notice *n, bool owed,
+                      const struct config *config)
+{
+    return n->kind == NOTICE_ALERT && owed && !c->told &&
+           ((config->mail.server && config->mail.to.count) || config->n_webhooks);
+}
+
 /* Of a case without an isolation: did an acting step come to nothing with nobody told? Then the rule has no step that
  * tells, and n says so. */
 static enum err_code find_undone(struct db_tx *tx, struct arena *arena, int64_t case_id,
@@ -137,7 +145,7 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
     struct notice n = {.c = c};
     AUTO(json_freep) struct json *doc = NULL;
     struct facts facts;
-    bool owed = c->told != NULL; /* the end */
+    bool owed = c->told != NULL, untold; /* the end; even the beginning */
     enum err_code code;
 
     if (c->isolation) {
@@ -153,13 +161,16 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
     } else {
         code = find_undone(tx, arena, c->id, &n, e);
     }
-    if (!code && n.kind != NOTICE_ALERT && !owed)
+    if (!code && !owed)
         code = find_unheard(tx, arena, c, &owed, e);
     if (code)
         return code;
+    untold = is_untold(c, &n, owed, rt->config);
+    if (untold)
+        n.doubt = c->why;
     /* Who was told that it is late is owed the end, and so are those who could not be told of its beginning; else a
      * rule that mails nobody hears of bad news only. */
-    if (notice_was_told(c, NOTICE_LATE) ||
+    if (notice_was_told(c, NOTICE_LATE) || untold ||
         (n.kind != NOTICE_ALERT && !notice_is_known(c, n.kind) &&
          (owed || n.kind == NOTICE_NOT_ISOLATED || n.kind == NOTICE_ACTION_FAILED))) {
         if (c->facts && !json_parse(c->facts, strlen(c->facts), &doc, NULL) &&

@@ -479,6 +479,50 @@ static const char *told_to(struct rig *r, int64_t id, const char *address)
     return text;
 }
 
+/* The same, and there is somebody else: of an alert that its own steps tell nobody any more mail.to hears, or the webhooks where
+ * there is none; once. */
+static void test_notice__an_alert_whose_webhook_is_gone_before_its_turn_is_told(void **state)
+{
+    static const struct {
+        const char *steps, *of; /* who hears of it */
+        const char *told;
+        bool no_mail;
+    } rows[] = {
+        {"webhook: {to: siem}", "soc@contoso.example", "alert", false},
+        {"webhook: {to: siem}, email: {to: [a@x.example]}", "a@x.example", "alert", false},
+        {"webhook: {to: siem}, email: {to: [a@x.example]}", "soc@contoso.example", "", false},
+        {"webhook: {to: siem}", "webhook:chat", "alert", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char rules[400];
+        struct runtime *rt;
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s, %s\n", rows[i].steps, rows[i].of);
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {chat: {url: 'https://x.example/a', template: slack},"
+                       " siem: {url: 'https://x.example/b', template: slack}}\n"
+                       "rules: [{name: tell, do: [%s]}]\n",
+                       rows[i].steps);
+        rig_open(&r, rules);
+        log_divert(no_line, NULL);
+        rig_afresh(&r);
+        rt = rig_runtime(&r, rules);
+        rt->config->webhooks[1].name = "siem2";
+        if (rows[i].no_mail)
+            rt->config->mail.server = NULL;
+        engine_use(r.g, rt);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_string_equal(told_to(&r, id, rows[i].of), rows[i].told);
+        tear_down(&r);
+    }
+}
+
 /* The isolation is confirmed while the case is still at a step between those that tell people. */
 static void test_notice__who_heard_of_a_request_hears_its_end(void **state)
 {
@@ -1587,6 +1631,7 @@ int main(void)
         cmocka_unit_test(test_notice__the_preview_is_the_mail),
         cmocka_unit_test(test_notice__a_preview_is_addressed_as_the_mail_would_be),
         cmocka_unit_test(test_notice__a_step_that_reaches_nobody_is_not_done),
+        cmocka_unit_test(test_notice__an_alert_whose_webhook_is_gone_before_its_turn_is_told),
         cmocka_unit_test(test_notice__who_could_not_be_told_is_told_the_end),
         cmocka_unit_test(test_notice__who_heard_of_a_request_hears_its_end),
         cmocka_unit_test(test_notice__who_was_told_that_it_is_late_hears_the_end),

@@ -100,8 +100,8 @@ enum err_code burst_held(struct db_tx *tx, struct arena *a, int64_t id, size_t m
 {
     struct store_list list;
     struct db_rows *rows;
-    /* What a step of a machine came to says nothing of its isolation, and makes nothing stale; nor does what only
-     * others were told: each of its people has something newer, be it by a mail of his own. */
+    /* What a step of a machine came to says nothing of its isolation, and makes nothing stale; nor does a question of how the
+     * isolation ended, nor what only others were told: each of its people has something newer, be it by a mail of his own. */
     enum err_code code = db_query(
         tx, e, &rows,
         "SELECT n.id, n.case_id, n.after, n.kind, n.said, n.machine, n.alert, n.thread, c.rule,"
@@ -110,6 +110,7 @@ enum err_code burst_held(struct db_tx *tx, struct arena *a, int64_t id, size_t m
         " AND NOT EXISTS (SELECT 1 FROM notices m JOIN recipients o ON o.notice_id = m.id"
         " WHERE m.case_id = n.case_id AND m.id > n.id AND m.channel IS NULL"
         " AND m.kind NOT IN ('action_done', 'action_failed')"
+        " AND (m.kind <> 'question' OR n.kind IN ('alert', 'requested', 'late'))"
         " AND o.address = r.address)) THEN 1 ELSE 0 END"
         " FROM notices n JOIN cases c ON c.id = n.case_id"
         " WHERE n.burst = $1 AND n.state = 'held' ORDER BY n.id LIMIT $2",

@@ -301,14 +301,25 @@ static void test_burst__what_others_were_told_makes_nothing_stale(void **state)
     tear_down(&k);
 }
 
+/* A question about a case, to all of those people. */
+static void ask(struct crowd *k, size_t i, const char *const people[2])
+{
+    struct notice_link links[] = {{people[0], NULL}, {people[1], NULL}};
+    const struct notice_question q = {
+        .id = 1, .expires = 1, .people = 1, .action = "isolate full", .links = links, .n_links = 2};
+    struct telling t = {.r = &k->r,
+                        .c = rig_case(&k->r, k->cases[i]),
+                        .n = {.kind = NOTICE_QUESTION, .why = "why", .question = &q}};
+
+    t.c.rule = "tell";
+    t.n.c = &t.c;
+    assert_int_equal(db_write(k->r.store->db, tell_fn, &t, NULL), ERR_OK);
+}
+
 /* A question is a mail for each of those whom it asks: what was held for all of them is old news then. */
 static void test_burst__what_each_was_told_by_a_mail_of_his_own_makes_stale(void **state)
 {
     static const char *people[] = {"soc@contoso.example", "desk@contoso.example"};
-    struct notice_link links[] = {{people[0], NULL}, {people[1], NULL}};
-    const struct notice_question q = {
-        .id = 1, .expires = 1, .people = 1, .action = "isolate full", .links = links, .n_links = 2};
-    struct telling t = {.n = {.kind = NOTICE_QUESTION, .why = "why", .question = &q}};
     struct notice_record *list;
     struct runtime *rt;
     struct crowd k;
@@ -323,11 +334,7 @@ static void test_burst__what_each_was_told_by_a_mail_of_his_own_makes_stale(void
     for (size_t i = 0; i < 3; i++)
         tell(&k, i, NOTICE_LATE);
     assert_state(&k, 1, "held");
-    t.r = &k.r;
-    t.c = rig_case(&k.r, k.cases[1]);
-    t.c.rule = "tell";
-    t.n.c = &t.c;
-    assert_int_equal(db_write(k.r.store->db, tell_fn, &t, NULL), ERR_OK);
+    ask(&k, 1, people);
     hands_turn(&k.r.hands, WAIT);
     assert_int_equal(run_bursts(&k), 1);
     assert_int_equal(store_notice_list(k.r.store, k.r.arena, k.cases[1], &list, &n, NULL), ERR_OK);
@@ -337,6 +344,40 @@ static void test_burst__what_each_was_told_by_a_mail_of_his_own_makes_stale(void
     assert_string_equal(list[2].state, "waiting");
     assert_state(&k, 2, "waiting"); /* the only one that was left, and so a mail of its own */
     tear_down(&k);
+}
+
+/* Somebody is asked how to go on after a step behind the isolation: how that ended the question does not say, and no other mail. */
+static void test_burst__a_question_makes_the_end_of_an_isolation_no_old_news(void **state)
+{
+    static const enum notice_kind kinds[] = {NOTICE_ISOLATED, NOTICE_NOT_ISOLATED, NOTICE_RELEASED};
+    static const char *people[] = {"soc@contoso.example", "desk@contoso.example"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct notice_record *list, d;
+        struct runtime *rt;
+        struct crowd k;
+        size_t n = 0;
+
+        set_up(&k, "rule");
+        rt = engine_runtime(k.r.g);
+        rt->config->mail.to.items = people;
+        rt->config->mail.to.count = 2;
+        runtime_unref(rt);
+        for (size_t c = 0; c < 3; c++)
+            tell(&k, c, kinds[i]);
+        ask(&k, 1, people);
+        hands_turn(&k.r.hands, WAIT);
+        assert_int_equal(run_bursts(&k), 1);
+        assert_int_equal(store_notice_list(k.r.store, k.r.arena, k.cases[1], &list, &n, NULL),
+                         ERR_OK);
+        assert_int_equal(n, 3);
+        assert_string_equal(list[0].state, "grouped");
+        assert_int_equal(store_notice_load(k.r.store, k.r.arena, list[0].digest, &d, NULL), ERR_OK);
+        assert_string_equal(d.kind, "digest");
+        assert_names(&k, &d, 1);
+        tear_down(&k);
+    }
 }
 
 /* What the leading case has to say is news of a mail that people have. */
@@ -740,6 +781,7 @@ int main(void)
         cmocka_unit_test(test_burst__two_notices_of_one_case_are_mails_as_any_other),
         cmocka_unit_test(test_burst__what_others_were_told_makes_nothing_stale),
         cmocka_unit_test(test_burst__what_each_was_told_by_a_mail_of_his_own_makes_stale),
+        cmocka_unit_test(test_burst__a_question_makes_the_end_of_an_isolation_no_old_news),
         cmocka_unit_test(test_burst__the_leading_case_is_never_held),
         cmocka_unit_test(test_burst__a_link_to_a_package_is_never_held),
         cmocka_unit_test(test_burst__a_digest_says_the_newest_of_each_case),

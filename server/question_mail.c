@@ -21,6 +21,8 @@
 #define NAME_MAX_LEN 60
 #define CASES_POSTED 10 /* in a post, which people read in a chat */
 
+#define QUESTIONS_OF_CASE 8 /* the newest of those that held one back: canary, storm and limits */
+
 /* What its notices are about: this, and its id. */
 #define ABOUT "question:"
 
@@ -312,4 +314,23 @@ enum err_code question_post_instead(struct db_tx *tx, struct engine *g, struct r
     code = question_extent_read(tx, a, id, &of, e);
     *ret_is = asks || of.cases;
     return code || !of.cases ? code : question_post_put(tx, g, rt, a, &q, &of, now, e);
+}
+
+enum err_code question_may_be_mailed(struct db_tx *tx, struct arena *a,
+                                     const struct notice_record *n, bool *ret, struct err *e)
+{
+    struct notice_record like = *n;
+    int64_t ids[QUESTIONS_OF_CASE];
+    char id[ID_TEXT_SIZE];
+    size_t count = 0;
+    enum err_code code = question_over_many_of(tx, n->case_id, ids, QUESTIONS_OF_CASE, &count, e);
+
+    *ret = false;
+    like.case_id = 0;
+    for (size_t i = 0; i < count && !code && !*ret; i++) {
+        like.about = arena_fmt(a, ABOUT "%s", id_format(ids[i], id));
+        code = like.about ? notice_may_be_mailed(tx, &like, ret, e)
+                          : err_set(e, ERR_NOMEM, "question");
+    }
+    return code;
 }

@@ -440,12 +440,13 @@ enum err_code notice_may_be_mailed(struct db_tx *tx, const struct notice_record 
                                    struct err *e)
 {
     struct db_rows *rows;
-    enum err_code code = db_query(tx, e, &rows,
-                                  "SELECT 1 FROM notices n JOIN recipients r ON r.notice_id = n.id"
-                                  " WHERE n.case_id = $1 AND n.channel IS NULL"
-                                  " AND (n.created >= $2 OR n.kind = $3)"
-                                  " AND r.state <> 'refused' LIMIT 1",
-                                  "iit", n->case_id, n->created, n->kind);
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT 1 FROM notices n JOIN recipients r ON r.notice_id = n.id"
+                 " WHERE n.case_id = $1 AND coalesce(n.about, '') = $2"
+                 " AND n.channel IS NULL AND (n.created >= $3 OR n.kind = $4)"
+                 " AND r.state <> 'refused' LIMIT 1",
+                 "itit", n->case_id, n->about ? n->about : "", n->created, n->kind);
 
     *ret = false;
     return code ? code : store_take_any(rows, ret, e);

@@ -113,7 +113,7 @@ enum err_code notice_was_taken(struct db_tx *tx, const struct notice_record *n, 
  *  later? */
 enum err_code notice_was_posted(struct db_tx *tx, const char *about, const char *subject,
                                 int64_t since, bool *ret, struct err *e);
-/** Has a mail about the case of n that is as new as n, or of the same kind, reached anybody, or may one yet? */
+/** Has a mail about the case of n, or the same of cordon's own, that is as new as n or of its kind reached anybody, or may one yet? */
 enum err_code notice_may_be_mailed(struct db_tx *tx, const struct notice_record *n, bool *ret,
                                    struct err *e);
 struct notice_joined {

@@ -278,6 +278,24 @@ enum err_code question_holds(struct db_tx *tx, int64_t case_id, bool *ret, struc
     return code ? code : store_take_any(rows, ret, e);
 }
 
+enum err_code question_over_many_of(struct db_tx *tx, int64_t case_id, int64_t *ret, size_t max,
+                                    size_t *ret_count, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(
+        tx, e, &rows,
+        "SELECT q.id FROM question_cases m JOIN questions q ON q.id = m.question_id"
+        " WHERE m.case_id = $1 AND m.spent = 0 AND q.kind NOT IN ($2, $3) ORDER BY q.id DESC",
+        "itt", case_id, kinds[QUESTION_FAILURE], kinds[QUESTION_STEP]);
+
+    *ret_count = 0;
+    if (code)
+        return code;
+    while (*ret_count < max && db_next(rows))
+        ret[(*ret_count)++] = db_int(rows, 0);
+    return db_rows_end(rows, e);
+}
+
 /* Questions of a case that are open at a time: it waits for each, so there is one. */
 #define OPEN_MAX 4
 

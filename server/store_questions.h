@@ -107,6 +107,9 @@ enum err_code question_date(struct db_tx *tx, const struct question_record *q, s
 enum err_code question_told(struct db_tx *tx, const struct question_record *q, int64_t told,
                             struct err *e);
 
+/** Into ret: at most max ids of questions that hold, or held, the case back since it began, those over many. */
+enum err_code question_over_many_of(struct db_tx *tx, int64_t case_id, int64_t *ret, size_t max,
+                                    size_t *ret_count, struct err *e);
 /** One more case waits for its answer. One that it knows already waits anew, by what c says of it now. */
 enum err_code question_add_case(struct db_tx *tx, int64_t id, const struct question_case *c,
                                 int64_t now, struct err *e);

@@ -149,11 +149,16 @@ static enum err_code tell_bare(struct db_tx *tx, const struct unheard *u, struct
     return notice_system_put(tx, u->g, u->rt, u->arena, &n, u->now, e);
 }
 
-/* There is no other way to tell it: the log does. */
+/* There is no other way to tell it: the log does. But not of a case that a mail over many has told of. */
 static enum err_code reach_nobody(struct db_tx *tx, const struct unheard *u, struct err *e)
 {
     const struct config *c = u->rt->config;
+    bool told = false;
+    enum err_code code =
+        u->n->case_id ? question_may_be_mailed(tx, u->arena, u->n, &told, e) : ERR_OK;
 
+    if (code || told)
+        return code;
     log_event(LOG_WARN, "nobody_told", LOG_ID("case", u->n->case_id), LOG_STR("about", u->n->about),
               LOG_ID("notice", u->n->id), LOG_STR("kind", u->n->kind),
               LOG_STR("why", "nobody's server took it, and there is no other way"));
@@ -168,11 +173,15 @@ static enum err_code mail_instead(struct db_tx *tx, const struct unheard *u, str
     const struct config_mail *mail = &u->rt->config->mail;
     AUTO(stand_clear) struct stand now = {0};
     struct notice_thread thread = {0};
-    bool posted = true, taken = false;
+    bool posted = true, taken = false, many = false;
     enum err_code code = notice_was_taken(tx, u->n, HELPDESK_CHANNEL, &taken, e);
 
     if (!code && !u->n->case_id) /* all webhooks were posted it at once */
         return taken ? ERR_OK : reach_nobody(tx, u, e);
+    if (!code)
+        code = question_may_be_mailed(tx, u->arena, u->n, &many, e);
+    if (code || many)
+        return code;
     if (!code)
         code = notice_thread(tx, u->arena, u->n->case_id, "", &thread, e);
     if (!code && thread.last_of_case && !taken)

@@ -649,6 +649,43 @@ static void test_unheard__what_neither_mail_nor_post_tells_is_said(void **state)
     }
 }
 
+/* A question over many holds the isolation back, and one mail to those who were asked tells how it ended: what its webhook takes
+ * nothing of then is neither said to reach nobody nor told once more. */
+static void test_unheard__what_a_mail_over_many_has_told_is_not_said_to_reach_nobody(void **state)
+{
+    static const char *const steps[] = {"email: {}, isolate: {}, webhook: {to: siem}",
+                                        "isolate: {}, webhook: {to: siem}"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct sim *sim = sim_start(NULL);
+        char mail[200], rules[400];
+        struct rig r;
+
+        print_message("  %s\n", steps[i]);
+        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
+                       "rules: [{name: contain, do: [%s]}]\n"
+                       "safety: {canary: 1, ask: {within: 1h}}\n",
+                       steps[i]);
+        open_rig(&r, rules, mail, "");
+        atomic_store(&nobodies, 0);
+        log_divert(count_nobodies, NULL);
+        (void)rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        pass(&r, 2 * HOUR_MS, 5 * MINUTE_MS);
+        assert_int_equal(taken(sim, "[QUESTION] 1 machine"), 1);
+        assert_int_equal(taken(sim, "[NOT ISOLATED: nobody answered in time]"), 1);
+        pass(&r, 6 * DAY_MS, 2 * HOUR_MS);
+        assert_int_equal(atomic_load(&nobodies), 0);
+        assert_int_equal(taken(sim, "[CORDON] what was told about case"), 0);
+        assert_int_equal(taken(sim, "[NOT ISOLATED: nobody answered in time]"), 1);
+        close_rig(&r);
+        sim_stop(sim);
+    }
+}
+
 /* Who was mailed that the isolation is asked for is mailed no more, and the webhook takes nothing: that it came to nothing is
  * known to nobody, whoever knew the beginning. */
 static void test_unheard__what_came_after_a_mail_and_is_told_to_nobody_is_said(void **state)
@@ -784,6 +821,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(
             test_unheard__what_a_webhook_refuses_for_what_it_says_is_told_without_that),
         cmocka_unit_test(test_unheard__what_neither_mail_nor_post_tells_is_said),
+        cmocka_unit_test(test_unheard__what_a_mail_over_many_has_told_is_not_said_to_reach_nobody),
         cmocka_unit_test(test_unheard__what_came_after_a_mail_and_is_told_to_nobody_is_said),
         cmocka_unit_test(test_unheard__what_another_webhook_took_is_not_said_to_reach_nobody),
         cmocka_unit_test(

@@ -402,12 +402,15 @@ enum err_code channels_instead(struct db_tx *tx, struct engine *g, struct runtim
     for (size_t i = 0; i < config->n_webhooks && !code; i++) {
         const struct config_webhook *w = &config->webhooks[i];
         struct notice_spoken spoken = {0};
+        bool failed;
 
         code = notice_channel(tx, arena, n->c->id, w->way, &spoken, e);
         if (code || (first && spoken.last))
             continue;
         code = tell_webhook(tx, g, rt, arena, n, w->name, now, e);
-        *ret_posted = *ret_posted || !spoken.failed || !is_known(&spoken, n, arena);
+        failed =
+            notice_is_of_step(notice_kind_name(n->kind)) ? spoken.failed : spoken.failed_of_case;
+        *ret_posted = *ret_posted || !failed || !is_known(&spoken, n, arena);
     }
     return code;
 }

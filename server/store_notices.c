@@ -7,6 +7,8 @@
 #include "store_audit.h"
 #include "store_rows.h"
 
+#define MATTER_MAX 4096 /* bytes: of a kind, and of what stands in a subject's brackets */
+
 static const char *const names[RECIPIENT_STATES] = {
     [RECIPIENT_WAITING] = "waiting",
     [RECIPIENT_SENT] = "sent",
@@ -273,10 +275,11 @@ enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
         s.kind = store_text(a, rows, 1, &nomem);
         s.said = store_text(a, rows, 2, &nomem);
         s.failed = strcmp(db_text(rows, 3), "failed") == 0;
-        if (s.kind && strncmp(s.kind, "action_", strlen("action_")) == 0)
+        if (s.kind && notice_is_of_step(s.kind))
             continue;
         s.kind_of_case = s.kind;
         s.said_of_case = s.said;
+        s.failed_of_case = s.failed;
     }
     *ret = s;
     code = db_rows_end(rows, e);
@@ -408,16 +411,33 @@ enum err_code notice_was_said(struct db_tx *tx, int64_t case_id, const char *sub
     return code ? code : store_take_any(rows, ret, e);
 }
 
+bool notice_is_of_step(const char *kind)
+{
+    return strncmp(kind, "action_", strlen("action_")) == 0;
+}
+
+/* What notice n is about beside its case: which step came to what; "": how the case stands. As matter_of has it. */
+#define MATTER                                                                                     \
+    "CASE WHEN n.kind LIKE 'action_%' THEN n.kind || ' ' || coalesce(n.said, '') ELSE '' END"
+
+static const char *matter_of(const struct notice_record *n, struct buf *room)
+{
+    if (notice_is_of_step(n->kind))
+        buf_addf(room, "%s %s", n->kind, n->said ? n->said : "");
+    return buf_text(room);
+}
+
 enum err_code notice_was_taken(struct db_tx *tx, const struct notice_record *n, const char *but,
                                bool *ret, struct err *e)
 {
+    AUTO(buf_clear) struct buf matter = BUF_INIT(MATTER_MAX);
     struct db_rows *rows;
-    enum err_code code =
-        db_query(tx, e, &rows,
-                 "SELECT 1 FROM notices n JOIN recipients r ON r.notice_id = n.id"
-                 " WHERE n.case_id = $1 AND coalesce(n.about, '') = $2 AND n.created >= $3"
-                 " AND r.state = 'sent' AND coalesce(n.channel, '') <> $4 LIMIT 1",
-                 "itit", n->case_id, n->about ? n->about : "", n->created, but);
+    enum err_code code = db_query(
+        tx, e, &rows,
+        "SELECT 1 FROM notices n JOIN recipients r ON r.notice_id = n.id"
+        " WHERE n.case_id = $1 AND coalesce(n.about, '') = $2 AND n.created >= $3"
+        " AND r.state = 'sent' AND coalesce(n.channel, '') <> $4 AND " MATTER " = $5 LIMIT 1",
+        "ititt", n->case_id, n->about ? n->about : "", n->created, but, matter_of(n, &matter));
 
     *ret = false;
     return code ? code : store_take_any(rows, ret, e);
@@ -439,14 +459,15 @@ enum err_code notice_was_posted(struct db_tx *tx, const char *about, const char 
 enum err_code notice_may_be_mailed(struct db_tx *tx, const struct notice_record *n, bool *ret,
                                    struct err *e)
 {
+    AUTO(buf_clear) struct buf matter = BUF_INIT(MATTER_MAX);
     struct db_rows *rows;
-    enum err_code code =
-        db_query(tx, e, &rows,
-                 "SELECT 1 FROM notices n JOIN recipients r ON r.notice_id = n.id"
-                 " WHERE n.case_id = $1 AND coalesce(n.about, '') = $2"
-                 " AND n.channel IS NULL AND (n.created >= $3 OR n.kind = $4)"
-                 " AND r.state <> 'refused' LIMIT 1",
-                 "itit", n->case_id, n->about ? n->about : "", n->created, n->kind);
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT 1 FROM notices n JOIN recipients r ON r.notice_id = n.id"
+                                  " WHERE n.case_id = $1 AND coalesce(n.about, '') = $2"
+                                  " AND n.channel IS NULL AND (n.created >= $3 OR n.kind = $4)"
+                                  " AND r.state <> 'refused' AND " MATTER " = $5 LIMIT 1",
+                                  "ititt", n->case_id, n->about ? n->about : "", n->created,
+                                  n->kind, matter_of(n, &matter));
 
     *ret = false;
     return code ? code : store_take_any(rows, ret, e);

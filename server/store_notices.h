@@ -79,7 +79,7 @@ struct notice_spoken {
     const char *said;    /* of the last, in its subject's brackets; NULL: not on record */
     /* the same of the last that was not about what became of another step */
     const char *kind_of_case, *said_of_case;
-    bool failed; /* the last has reached nobody, and will not */
+    bool failed, failed_of_case; /* … has reached nobody, and will not */
 };
 
 /** What was told of a case by a channel. */
@@ -106,14 +106,18 @@ enum err_code notice_digest(struct db_tx *tx, struct arena *a, int64_t digest,
 /** Has the case a notice, by whatever channel, whose subject begins so? */
 enum err_code notice_was_said(struct db_tx *tx, int64_t case_id, const char *subject, bool *ret,
                               struct err *e);
-/** Has anybody got a notice that is as new as n, about the same case or the same of cordon's own? but: not by this channel. */
+/** Is a notice of this kind about what came of a step beside the isolation? It says nothing of how the case stands. */
+bool notice_is_of_step(const char *kind);
+/** Has anybody got a notice that is as new as n, about the same case or the same of cordon's own? but: not by this channel. Of what
+ *  came of a step: the same of that. */
 enum err_code notice_was_taken(struct db_tx *tx, const struct notice_record *n, const char *but,
                                bool *ret, struct err *e);
 /** Was this, or with subject NULL anything, about something of cordon's own posted to a webhook, at that time (wall ms) or
  *  later? */
 enum err_code notice_was_posted(struct db_tx *tx, const char *about, const char *subject,
                                 int64_t since, bool *ret, struct err *e);
-/** Has a mail about the case of n, or the same of cordon's own, that is as new as n or of its kind reached anybody, or may one yet? */
+/** Has a mail about the case of n, or the same of cordon's own, that is as new as n or of its kind reached anybody, or may one
+ *  yet? Of what came of a step: the same of that. */
 enum err_code notice_may_be_mailed(struct db_tx *tx, const struct notice_record *n, bool *ret,
                                    struct err *e);
 struct notice_joined {

@@ -10,6 +10,7 @@
 #include "mime.h"
 #include "mime_read.h"
 #include "notice.h"
+#include "notice_letter.h"
 #include "notice_system.h"
 #include "question_mail.h"
 #include "standing.h"
@@ -271,6 +272,20 @@ static enum err_code post_own(struct db_tx *tx, const struct unheard *u, struct 
     return code || told ? code : post_text(tx, u, e);
 }
 
+/* What came of a step that is not what the case has come to, in the words that were to tell it: "NOT DONE: what and why". */
+static void use_step(const struct unheard *u, struct notice *n)
+{
+    const char *said = notice_said_alone(n, u->arena), *of = u->n->said;
+
+    if (!of || (said && strcmp(said, of) == 0))
+        return;
+    n->kind = strcmp(u->n->kind, notice_kind_name(NOTICE_ACTION_DONE)) == 0 ? NOTICE_ACTION_DONE
+                                                                            : NOTICE_ACTION_FAILED;
+    n->why = strstr(of, ": ") ? strstr(of, ": ") + strlen(": ") : of;
+    n->isolation = NULL;
+    n->to_come = false;
+}
+
 /* Webhooks hear how the case stands, as where nobody can be mailed. */
 static enum err_code post_case(struct db_tx *tx, const struct unheard *u, struct err *e)
 {
@@ -280,6 +295,8 @@ static enum err_code post_case(struct db_tx *tx, const struct unheard *u, struct
 
     if (!code && strcmp(u->n->kind, notice_kind_name(NOTICE_QUESTION)) == 0)
         code = read_question(tx, u, &now, e);
+    if (!code && notice_is_of_step(u->n->kind))
+        use_step(u, &now.n);
     if (!code)
         code = channels_instead(tx, u->g, u->rt, u->arena, &now.n, false, u->now, &posted, e);
     if (!code && !posted) /* to others, who may get it yet */

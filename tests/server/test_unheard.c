@@ -107,6 +107,39 @@ static void test_unheard__what_no_mail_can_tell_is_posted(void **state)
     }
 }
 
+/* What came of a step is no word of how the case stands, nor the other way round: the mail of one is refused, and webhooks have the
+ * other or know nothing. */
+static void test_unheard__what_came_of_a_step_is_posted_beside_how_the_case_stands(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[400];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: tell, do: [isolate: {}, email: {}, tag: {add: x}]}]\n",
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(posted(&r, "[REQUESTED] "), 1);
+    assert_int_equal(posted(&r, "[NOT DONE: tag: "), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* mail.to is gone, and mended while a case is under way: who was posted how it stood is posted how it ended. */
 static void test_unheard__who_was_posted_what_no_mail_can_tell_hears_the_end(void **state)
 {
@@ -434,6 +467,47 @@ static void test_unheard__a_mail_that_reaches_nobody_is_said_to(void **state)
         close_rig(&r);
         sim_stop(sim);
     }
+}
+
+/* A webhook took nothing of how the case stands, and then what came of a step: that says nothing of the first, whose mail is refused,
+ * too. */
+static void test_unheard__a_step_that_a_webhook_heard_of_hides_nothing_that_nobody_did(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[400];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: tell, do: [isolate: {}, webhook: {to: siem}, email: {},"
+                   " tag: {add: x}]}]\n",
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 403, "{}");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"451 4.7.1 try later\"}}}");
+    atomic_store(&nobodies, 0);
+    log_divert(count_nobodies, NULL);
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_int_equal(posted(&r, "[NOT ISOLATED: "), 1);
+    assert_int_equal(posted(&r, "[NOT DONE: tag: "), 1);
+    rig_sql(&r, "UPDATE recipients SET state = 'refused' WHERE notice_id IN (SELECT id FROM"
+                " notices WHERE channel IS NOT NULL AND kind = 'not_isolated')");
+    rig_sql(&r, "UPDATE notices SET state = 'failed' WHERE channel IS NOT NULL"
+                " AND kind = 'not_isolated'");
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(atomic_load(&nobodies), 1);
+    close_rig(&r);
+    sim_stop(sim);
 }
 
 /* A file has a name for which the mail server takes no mail: one without it says that there is something to look at. */
@@ -806,6 +880,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_unheard__what_no_webhook_takes_goes_to_mail_to),
         cmocka_unit_test(test_unheard__what_no_mail_can_tell_is_posted),
         cmocka_unit_test(test_unheard__who_was_posted_what_no_mail_can_tell_hears_the_end),
+        cmocka_unit_test(test_unheard__what_came_of_a_step_is_posted_beside_how_the_case_stands),
+        cmocka_unit_test(
+            test_unheard__a_step_that_a_webhook_heard_of_hides_nothing_that_nobody_did),
         cmocka_unit_test(test_unheard__the_cases_of_a_digest_that_no_mail_can_tell_are_posted),
         cmocka_unit_test(test_unheard__what_waits_for_mail_is_posted_when_there_is_none_any_more),
         cmocka_unit_test(test_unheard__a_question_that_no_mail_can_ask_is_posted),

@@ -237,7 +237,8 @@ static enum err_code tell_undone(struct db_tx *tx, struct engine *g, struct runt
         said = said ? arena_fmt(arena, "[%s]", said) : NULL;
         if (!n.why || !said)
             return err_set(e, ERR_NOMEM, "notice");
-        code = notice_was_said(tx, c->id, said, &known, e);
+        /* since then: of one that was tried anew, and came to nothing again, nobody has heard */
+        code = notice_was_said(tx, c->id, said, steps[i].updated, &known, e);
         if (!code && !known)
             code = notice_put(tx, g, rt, arena, &n, now, e);
     }

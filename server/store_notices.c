@@ -398,14 +398,14 @@ enum err_code notice_digest(struct db_tx *tx, struct arena *a, int64_t digest,
     return ERR_OK;
 }
 
-enum err_code notice_was_said(struct db_tx *tx, int64_t case_id, const char *subject, bool *ret,
-                              struct err *e)
+enum err_code notice_was_said(struct db_tx *tx, int64_t case_id, const char *subject, int64_t since,
+                              bool *ret, struct err *e)
 {
     struct db_rows *rows;
     enum err_code code = db_query(tx, e, &rows,
-                                  "SELECT 1 FROM notices WHERE case_id = $1"
-                                  " AND substr(subject, 1, length($2)) = $3 LIMIT 1",
-                                  "itt", case_id, subject, subject);
+                                  "SELECT 1 FROM notices WHERE case_id = $1 AND created >= $2"
+                                  " AND substr(subject, 1, length($3)) = $4 LIMIT 1",
+                                  "iitt", case_id, since, subject, subject);
 
     *ret = false;
     return code ? code : store_take_any(rows, ret, e);

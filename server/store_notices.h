@@ -103,9 +103,9 @@ enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id
 /** What was told in a digest: the newest of each of its cases, what needs a person first; without their messages and recipients. */
 enum err_code notice_digest(struct db_tx *tx, struct arena *a, int64_t digest,
                             struct notice_record **ret, size_t *ret_count, struct err *e);
-/** Has the case a notice, by whatever channel, whose subject begins so? */
-enum err_code notice_was_said(struct db_tx *tx, int64_t case_id, const char *subject, bool *ret,
-                              struct err *e);
+/** Has the case a notice, by whatever channel, made at `since` (wall ms) or later, whose subject begins so? */
+enum err_code notice_was_said(struct db_tx *tx, int64_t case_id, const char *subject, int64_t since,
+                              bool *ret, struct err *e);
 /** Is a notice of this kind about what came of a step beside the isolation? It says nothing of how the case stands. */
 bool notice_is_of_step(const char *kind);
 /** Has anybody got a notice that is as new as n, about the same case or the same of cordon's own? but: not by this channel. Of what

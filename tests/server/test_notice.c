@@ -675,6 +675,29 @@ static void test_notice__a_step_that_fails_beside_the_isolation_is_told(void **s
     }
 }
 
+/* A person mends what the step lacked and has the case tried again: that it came to nothing again is news. */
+static void test_notice__a_step_that_fails_again_when_it_is_tried_again_is_told(void **state)
+{
+    struct desk_order again = {0};
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, "rules: [{name: tell, do: [isolate: {}, email: {}, tag: {add: a}]}]\n");
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 403, "{}");
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+    again.id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_string_equal(rig_told(&r, again.id), "not_isolated action_failed");
+    hands_turn(&r.hands, HOUR_MS);
+    assert_int_equal(desk_retry(r.g, &again, NULL), ERR_OK);
+    (void)rig_work(&r);
+    assert_string_equal(rig_told(&r, again.id),
+                        "not_isolated action_failed not_isolated action_failed");
+    tear_down(&r);
+}
+
 /* A webhook that was told before the isolation was refused hears of that, whoever else has. */
 static void test_notice__a_webhook_hears_that_it_was_not_isolated(void **state)
 {
@@ -1637,6 +1660,7 @@ int main(void)
         cmocka_unit_test(test_notice__who_was_told_that_it_is_late_hears_the_end),
         cmocka_unit_test(test_notice__a_mail_before_the_isolation_says_that_it_follows),
         cmocka_unit_test(test_notice__a_step_that_fails_beside_the_isolation_is_told),
+        cmocka_unit_test(test_notice__a_step_that_fails_again_when_it_is_tried_again_is_told),
         cmocka_unit_test(test_notice__a_webhook_hears_that_it_was_not_isolated),
         cmocka_unit_test(test_notice__each_helpdesk_of_a_rule_hears_all_of_it),
         cmocka_unit_test(test_notice__a_webhook_hears_why_it_was_not_isolated_the_second_time),

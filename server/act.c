@@ -211,7 +211,7 @@ static bool was_not_let(const struct step_record *steps, size_t n, size_t at)
     return asked;
 }
 
-/* A step beside the isolation that was not done. What is said of the isolation says nothing of it. */
+/* A step beside the isolation, or beside another one, that was not done. What is said of those says nothing of it. */
 static enum err_code tell_undone(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                  struct arena *arena, const struct case_record *c, int64_t now,
                                  struct err *e)
@@ -223,7 +223,7 @@ static enum err_code tell_undone(struct db_tx *tx, struct engine *g, struct runt
 
     for (size_t i = 0; i < n_steps && !code; i++)
         undone = undone || is_isolation_undone(steps, i);
-    for (size_t i = 0; i < n_steps && !code && (c->isolation || undone); i++) {
+    for (size_t i = 0; i < n_steps && !code; i++) {
         const struct handler *h = handler_find(steps[i].handler);
         struct notice n = {.kind = NOTICE_ACTION_FAILED, .c = c, .aside = true};
         const char *said;

@@ -646,6 +646,12 @@ static void test_notice__a_step_that_fails_beside_the_isolation_is_told(void **s
          "requested action_failed isolated", 200},
         {"email: {}, tag: {add: a}", "soc@contoso.example", "alert action_failed", 200},
         {"tag: {add: a}, email: {}", "soc@contoso.example", "action_failed", 200},
+        {"tag: {add: a}, annotate: {comment: b}, email: {}", "soc@contoso.example",
+         "action_failed action_failed", 200},
+        {"tag: {add: a}, email: {}, annotate: {comment: b}", "soc@contoso.example",
+         "action_failed action_failed", 200},
+        {"tag: {add: a}, annotate: {comment: b}", "soc@contoso.example",
+         "action_failed action_failed", 200},
     };
 
     (void)state;
@@ -667,6 +673,7 @@ static void test_notice__a_step_that_fails_beside_the_isolation_is_told(void **s
         rig_says(&r, "GET", GET_ACTION, 0, 200,
                  ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
         rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+        rig_says(&r, "PATCH", GET_ALERT, 0, 403, "{}");
         id = rig_push(&r, ALERT, MACHINE);
         rig_pass(&r, 5 * MINUTE_MS, SECOND_MS);
         assert_int_equal(rig_case(&r, id).state, CASE_DONE);

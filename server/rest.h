@@ -48,8 +48,10 @@ struct rest_request {
     /* clock_boot_ms(): what has not left by then (the process was stopped, or the connection took its time) never
      * does: ERR_AGAIN. 0: no such time */
     int64_t leave_by_ms;
-    int64_t connect_ms;      /* 0: rest_options.connect_ms */
-    size_t max_answer;       /* 0: rest_options.max_answer */
+    int64_t connect_ms; /* 0: rest_options.connect_ms */
+    size_t max_answer;  /* 0: rest_options.max_answer */
+    /* Of a longer body the beginning will do, for the status says all: no ERR_TOO_BIG. Not for mail */
+    bool cut_answer;
     const char *ca_file;     /* PEM roots for this call beside the others; or NULL */
     const char *unix_socket; /* path of a socket to connect to; url then names localhost; or NULL */
     /* A kept connection may turn out closed only when the request is written to it. GET and HEAD are

@@ -57,18 +57,20 @@ static bool grow(struct rest_call *c, size_t extra)
 static size_t on_body(char *bytes, size_t one, size_t len, void *arg)
 {
     struct rest_call *c = arg;
+    size_t room = c->data_max - c->data_len, some = len < room ? len : room;
 
     (void)one; /* always 1 */
-    if (len > c->data_max - c->data_len) {
+    if (some < len && !c->may_cut) {
         c->too_big = true;
         return 0;
     }
-    if (!grow(c, len))
+    if (!grow(c, some))
         return 0;
-    memcpy(c->data + c->data_len, bytes, len);
-    c->data_len += len;
+    memcpy(c->data + c->data_len, bytes, some);
+    c->data_len += some;
     c->data[c->data_len] = '\0';
-    return len;
+    c->cut = some < len;
+    return some; /* fewer than there are: curl ends the call */
 }
 
 static size_t on_head(char *bytes, size_t one, size_t len, void *arg)
@@ -342,7 +344,7 @@ void rest_call_outcome(struct rest_call *c, CURLcode curl)
 
     (void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &a->status);
     /* A mail server's no is an answer: nothing of ours follows a reply of 400 and more. */
-    if (curl != CURLE_OK && !(c->is_mail && a->status >= 400 && !c->no_login) &&
+    if (curl != CURLE_OK && !c->cut && !(c->is_mail && a->status >= 400 && !c->no_login) &&
         !(c->probe && c->ready)) {
         judge(c, curl);
         return;

@@ -83,6 +83,7 @@ struct rest_call {
     bool ready; /* mail: connected and logged in */
     int step;   /* mail: replies since then */
     bool too_big, no_memory;
+    bool may_cut, cut; /* a longer body may be; it was */
 
     char *data; /* the body as it arrives; grows by hand, so that old copies are wiped */
     size_t data_len, data_room, data_max, head_len;

@@ -165,7 +165,9 @@ static CURLcode set_http(const struct rest *r, struct rest_call *c, const struct
         REST_SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body_len);
     }
     REST_SET(CURLOPT_CUSTOMREQUEST, q->method);
-    REST_SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)c->data_max);
+    c->may_cut = q->cut_answer;
+    if (!c->may_cut)
+        REST_SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)c->data_max);
     c->show_peer = q->show_peer;
     if (q->show_peer) { /* what is known of a certificate is kept from its handshake on, if at all */
         REST_SET(CURLOPT_CERTINFO, 1L);

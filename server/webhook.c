@@ -134,6 +134,7 @@ enum err_code webhook_post(struct rest *rest, const struct config_webhook *w, in
                              .body = body,
                              .body_len = len,
                              .max_answer = ANSWER_MAX,
+                             .cut_answer = true,
                              .timeout_ms = TIMEOUT_MS,
                              .ca_file = w->ca_file};
     struct err why = {0};

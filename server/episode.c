@@ -113,6 +113,17 @@ int64_t episode_follow_due(const struct episode *x, int64_t wait_ms)
     return (x->now + wait_ms + grid - 1) / grid * grid;
 }
 
+bool episode_is_old(const struct episode *x)
+{
+    return x->now - x->row.requested > DEED_FOLLOW_FOR_MS;
+}
+
+int64_t episode_wait_after(const struct episode *x)
+{
+    return episode_is_old(x) ? engine_backoff(x->w.attempts, x->why.retry_ms)
+                             : engine_wait_after(&x->w, &x->why);
+}
+
 int64_t episode_budget_due(const struct engine *g, int64_t wait_ms)
 {
     int64_t now = clock_wall_ms(g->clock);
@@ -326,6 +337,8 @@ enum err_code episode_postpone(struct db_tx *tx, struct episode *x, struct isola
                                struct err *e)
 {
     int64_t due = x->due;
+    /* After days of nothing else those that are throttled count, too: else nobody would hear that nobody knows. */
+    int64_t attempts = episode_is_old(x) ? x->w.attempts : engine_attempts_after(&x->w, &x->why);
     enum err_code code = isolation_move(tx, r, r->state, x->why.text, x->now, e);
 
     if (r->state == ISOLATION_REQUESTED) {
@@ -335,7 +348,7 @@ enum err_code episode_postpone(struct db_tx *tx, struct episode *x, struct isola
         if (!code && engine_is_late(x->now, r->requested))
             code = episode_tell(tx, x, r, NOTICE_LATE, e);
     }
-    return code ? code : work_again(tx, &x->w, due, engine_attempts_after(&x->w, &x->why), e);
+    return code ? code : work_again(tx, &x->w, due, attempts, e);
 }
 
 /* ---- a step, with its record ------------------------------------------------------------------- */

@@ -80,6 +80,10 @@ enum isolation_state episode_adopt(struct isolation_record *r, const struct defe
 int64_t episode_next_moment(const struct runtime_tenant *tenant, int64_t due);
 /** When to look at it again after wait_ms: together with the others, when there are many. */
 int64_t episode_follow_due(const struct episode *x, int64_t wait_ms);
+/** Has it been under way for so long that it may be given up? */
+bool episode_is_old(const struct episode *x);
+/** How long until it is tried again after x->why. */
+int64_t episode_wait_after(const struct episode *x);
 /** The moment at which all go on that wait for a call to come free, wait_ms from now. */
 int64_t episode_budget_due(const struct engine *g, int64_t wait_ms);
 

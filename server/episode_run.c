@@ -423,7 +423,7 @@ void episode_looked(struct episode *x, struct grounds *grounds)
 void episode_not_looked(struct episode *x, const struct err *why)
 {
     x->why = *why;
-    x->due = x->now + engine_wait_after(&x->w, &x->why);
+    x->due = x->now + episode_wait_after(x);
     episode_write(x, is_over(x) ? fail_fn : postpone_fn);
 }
 
@@ -677,7 +677,7 @@ void episode_followed(struct episode *x, const struct defender_action *action,
     wait_to_see(x, action, look);
     /* Looks that are throttled would follow each other at once: they take as long as others until they are in vain. */
     backoff = x->row.unseen > unseen ? engine_backoff(x->w.attempts, x->why.retry_ms)
-                                     : engine_wait_after(&x->w, &x->why);
+                                     : episode_wait_after(x);
     x->now = clock_wall_ms(x->g->clock);
     if (x->code && backoff < wait) /* that there was no answer is no reason to ask later */
         wait = backoff;

@@ -1711,6 +1711,29 @@ static void test_isolation__looks_that_are_throttled_are_not_in_vain_within_seco
     }
 }
 
+/* Defender takes no question for days: that nobody knows how it stands is told all the same, when it is given up. */
+static void test_isolation__one_that_is_throttled_for_days_is_given_up(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_takes_isolate(&r, 0);
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_says(&r, "GET", GET_ACTION, 0, 429, THROTTLED);
+    rig_says(&r, "GET", LIST, 0, 429, THROTTLED);
+    rig_pass(&r, 4 * DAY_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested");
+    rig_pass(&r, DAY_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested not_isolated");
+    assert_non_null(strstr(rig_subject(&r, id), "it is not known whether the machine is isolated"));
+    rig_close(&r);
+}
+
 #define A_DAY                                                                                      \
     "{\"error\":{\"code\":\"429\",\"message\":\"You can send requests again in 86400 seconds.\"}}"
 
@@ -3283,6 +3306,7 @@ int main(void)
         cmocka_unit_test(
             test_isolation__after_a_long_pause_one_failed_look_tells_nobody_what_it_is),
         cmocka_unit_test(test_isolation__looks_that_are_throttled_are_not_in_vain_within_seconds),
+        cmocka_unit_test(test_isolation__one_that_is_throttled_for_days_is_given_up),
         cmocka_unit_test(
             test_isolation__looks_that_are_put_off_for_a_day_keep_nobody_from_the_news),
         cmocka_unit_test(test_isolation__another_action_is_no_news_of_this_one),

@@ -23,6 +23,8 @@ static const char lesser_scan[] =
 
 /* Cases that are asked whether they still want it. */
 #define CASES_ASKED 5
+/* Cases whose people are told what came of what another one asked for. */
+#define CASES_JOINED 50
 
 static const struct {
     const char *handler;
@@ -117,8 +119,7 @@ static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!code && !q->found)
         code = work_put(tx, q->r.id, WORK_ACTION, WORK_NORMAL, q->now, q->now, NULL, e);
     if (!code)
-        code = step_move(tx, s->c->id, s->n, STEP_DONE,
-                         q->found ? "cordon has asked for the same already" : NULL, q->now, e);
+        code = step_move(tx, s->c->id, s->n, STEP_DONE, q->found ? ACTION_JOINED : NULL, q->now, e);
     return code ? code : work_keep(tx, &claim, q->now, e);
 }
 
@@ -199,6 +200,56 @@ static enum err_code postpone(struct db_tx *tx, struct turn *t, struct action_re
     return code ? code : work_again(tx, &t->w, due, t->w.attempts, e);
 }
 
+static bool is_among(const char *address, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i], address) == 0)
+            return true;
+    return false;
+}
+
+/* Cases that found it asked for already have people of their own: who is not told in the thread of the first hears of it in that of
+ * such a case. told: what the first was told. */
+static enum err_code tell_joined(struct db_tx *tx, struct turn *t, const struct action_record *r,
+                                 const struct notice *told, struct err *e)
+{
+    int64_t ids[CASES_JOINED];
+    const char **theirs, **know;
+    size_t n_ids = 0, n_know = 0, n = 0;
+    enum err_code code = action_joined(tx, r, ids, CASES_JOINED, &n_ids, e);
+
+    if (!code && n_ids)
+        code = notice_audience(tx, t->arena, r->case_id, &know, &n_know, e);
+    for (size_t i = 0; i < n_ids && !code; i++) {
+        struct notice mine = *told;
+        struct case_record c;
+        const char **all;
+
+        code = notice_audience(tx, t->arena, ids[i], &theirs, &n, e);
+        if (code)
+            return code;
+        all = arena_array(t->arena, n_know + n + 1, sizeof *all);
+        if (!all)
+            return err_set(e, ERR_NOMEM, "recipients");
+        for (size_t k = 0; k < n_know; k++)
+            all[k] = know[k];
+        mine.to = all + n_know;
+        for (size_t k = 0; k < n; k++)
+            if (!is_among(theirs[k], know, n_know))
+                all[n_know + mine.n_to++] = theirs[k];
+        know = all;
+        n_know += mine.n_to;
+        if (!mine.n_to)
+            continue;
+        code = case_load_row(tx, t->arena, ids[i], &c, e);
+        mine.c = &c;
+        mine.facts = NULL;
+        if (!code)
+            code = notice_put(tx, t->g, t->rt, t->arena, &mine, t->now, e);
+    }
+    return code;
+}
+
 /* It is over: people hear of it in the thread of the case. */
 static enum err_code end(struct db_tx *tx, struct turn *t, struct action_record *r,
                          enum action_state to, const char *why, struct err *e)
@@ -223,6 +274,8 @@ static enum err_code end(struct db_tx *tx, struct turn *t, struct action_record 
         !facts_read(doc, &facts, NULL))
         n.facts = &facts;
     code = notice_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
+    if (!code)
+        code = tell_joined(tx, t, r, &n, e);
     return code ? code : work_done(tx, &t->w, e);
 }
 

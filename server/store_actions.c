@@ -118,6 +118,27 @@ enum err_code action_is_wanted(struct db_tx *tx, const struct action_record *r, 
     return code ? code : store_take_any(rows, ret, e);
 }
 
+enum err_code action_joined(struct db_tx *tx, const struct action_record *r, int64_t *ret,
+                            size_t max, size_t *ret_count, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT DISTINCT c.id FROM cases c JOIN steps s ON s.case_id = c.id"
+                 " WHERE c.machine_id = $1 AND c.tenant = $2 AND c.state <> 'dropped'"
+                 " AND s.handler = $3 AND s.handler <> 'stop_file' AND s.state = 'done'"
+                 " AND s.why = $4 AND s.updated >= $5 AND c.id <> $6 ORDER BY c.id LIMIT $7",
+                 "ttttiii", r->machine_id, r->tenant, r->handler, ACTION_JOINED, r->requested,
+                 r->case_id, (int64_t)max);
+
+    *ret_count = 0;
+    if (code)
+        return code;
+    while (*ret_count < max && db_next(rows))
+        ret[(*ret_count)++] = db_int(rows, 0);
+    return db_rows_end(rows, e);
+}
+
 struct relying {
     const struct action_record *r;
     size_t limit, n;

@@ -38,7 +38,15 @@ enum err_code store_action_list(struct store *s, struct arena *a, int64_t case_i
 enum err_code store_action_cases(struct store *s, const struct action_record *r, size_t limit,
                                  int64_t *ids, size_t *ret_count, struct err *e);
 
+/* Why a step is done that found its action asked for by another case. */
+#define ACTION_JOINED "cordon has asked for the same already"
+
 /* ---- inside a transaction -------------------------------------------------------------------- */
+
+/** Into ret: at most max ids of cases, the oldest first, that found r asked for already. Of a file none, for which one it was the
+ *  steps do not say. */
+enum err_code action_joined(struct db_tx *tx, const struct action_record *r, int64_t *ret,
+                            size_t max, size_t *ret_count, struct err *e);
 
 /** Does a case that nobody has dropped rely on r: its own, or one that found it asked for already? */
 enum err_code action_is_wanted(struct db_tx *tx, const struct action_record *r, bool *ret,

@@ -175,6 +175,19 @@ static void forget_token(struct way *w)
 
 /* ---- a webhook -------------------------------------------------------------------------------- */
 
+/* Where all of it is to be found, of which a post has no more than the subject. */
+static const char *what_next(const struct way_mail *m)
+{
+    if (m->case_id)
+        return "`cordon cases show` tells the whole case.";
+    if (strcmp(m->kind, "question") == 0)
+        return "`cordon questions list` has the question: `cordon approve ID --why TEXT` and `cordon refuse ID --why "
+               "TEXT` answer it.";
+    return m->is_post
+               ? "The log and the console tell more of what is cordon's own, `cordon cases list` of alerts."
+               : "`/readyz` says what fails, and why.";
+}
+
 /* A message that is a post already, or what it comes to in one: its subject, and of a mail to whom it should have gone. So is
  * told what waited while a reload gave the webhook another template, for the one before may have been the wrong one. */
 static enum err_code post_gist(struct way *w, const struct way_mail *m, struct mail_result *results,
@@ -192,8 +205,7 @@ static enum err_code post_gist(struct way *w, const struct way_mail *m, struct m
                                            ? "A post of cordon that was made for another template"
                                            : "A mail of cordon that could not leave by its own way",
                            .bad = true,
-                           .next = m->case_id ? "`cordon cases show` tells the whole case."
-                                              : "`/readyz` says what fails, and why.",
+                           .next = what_next(m),
                            .facts = facts,
                            .n_facts = sizeof facts / sizeof *facts};
     const char *text = m->message;

@@ -526,6 +526,40 @@ static void test_fallback__posts_about_one_thing_leave_in_their_order(void **sta
     close_rig(&r);
 }
 
+/* A question over many that so leaves by its subject says where it is answered. */
+static void test_fallback__a_question_that_is_posted_anew_says_how_to_answer(void **state)
+{
+    static const char *const templates[] = {"teams", "slack"};
+    char rules[500];
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+    rig_says(&r, "POST", "/hook", 1, 400, "no_text");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
+        struct runtime *rt;
+
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url: '%s/hook', template: %s}}\n"
+                       "rules: [{name: contain, do: [isolate: {}]}]\n"
+                       "safety: {canary: 1, ask: {within: 4h}}\n",
+                       peer_url(r.peer), templates[i]);
+        rt = read_rules(&r, rules, NO_SERVER, "");
+        rt->config->mail.server = NULL;
+        engine_use(r.g, rt);
+        if (!i)
+            (void)rig_push(&r, ALERT, MACHINE);
+        for (int k = 0; k < 60 && (i || !rig_seen(&r, "POST", "/hook")); k++)
+            pass(&r, SECOND_MS, SECOND_MS);
+    }
+    assert_int_equal(strncmp(last_post(&r), "{\"text\":", 8), 0);
+    assert_non_null(strstr(last_post(&r), "[QUESTION] 1 machine"));
+    assert_non_null(strstr(last_post(&r), "cordon questions list"));
+    assert_null(strstr(last_post(&r), "readyz"));
+    close_rig(&r);
+}
+
 /* Secrets are replaced one after the other: each that is good signs, however many there are. */
 static void test_fallback__a_post_is_signed_by_each_secret_of_many(void **state)
 {
@@ -1613,6 +1647,7 @@ int main(int argc, char **argv)
             test_fallback__what_waited_with_the_wrong_template_is_posted_with_the_right_one),
         cmocka_unit_test(test_fallback__what_is_posted_of_cordon_promises_no_mail),
         cmocka_unit_test(test_fallback__posts_about_one_thing_leave_in_their_order),
+        cmocka_unit_test(test_fallback__a_question_that_is_posted_anew_says_how_to_answer),
         cmocka_unit_test(test_fallback__a_post_is_signed_by_each_secret_of_many),
         cmocka_unit_test(test_fallback__what_is_about_no_case_is_given_up_as_any_other),
         cmocka_unit_test(

@@ -149,7 +149,7 @@ int cli_admin_call(const char *given, const char *method, const char *path, cons
         show_failure(admin.address, code, &e);
         return CLI_FAILED;
     }
-    code = json_parse(answer.body ? answer.body : "", answer.body_len, &doc, &e);
+    code = json_parse_own(answer.body ? answer.body : "", answer.body_len, &doc, &e);
     if (answer.status < 200 || answer.status > 299) {
         show_refusal(&admin, &answer, path, what, doc);
         if (json_type(json_get(doc, holds)) != JSON_ABSENT) {
@@ -266,7 +266,7 @@ int cli_admin_list(const char *given, const char *path, const char *member, int6
     json_out_array_end(&o);
     json_out_string(&o, "next", next);
     json_out_object_end(&o);
-    if (buf_failed(&all) || json_parse(buf_text(&all), all.len, ret, &e)) {
+    if (buf_failed(&all) || json_parse_own(buf_text(&all), all.len, ret, &e)) {
         cli_error("the list is too long: ask for less of it with --limit");
         return CLI_FAILED;
     }

@@ -105,7 +105,7 @@ static int read_whole(const char *config, const struct cli_kind *kind, const cha
             json_out_value(&o, json_name(member), member);
     json_out_value(&o, kind->paged, json_get(list, kind->paged));
     json_out_object_end(&o);
-    if (!buf_failed(&whole) && !json_parse(buf_text(&whole), whole.len, one, &e))
+    if (!buf_failed(&whole) && !json_parse_own(buf_text(&whole), whole.len, one, &e))
         return CLI_GO_ON;
     cli_error("%s: there are too many to be shown", kind->paged);
     return CLI_FAILED;

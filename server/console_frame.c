@@ -16,7 +16,7 @@ struct json *frame_taken(struct console_page *p, const struct buf *text, enum er
     struct json *doc = NULL;
 
     if (!code)
-        code = json_parse(buf_text(text), text->len, &doc, &p->e);
+        code = json_parse_own(buf_text(text), text->len, &doc, &p->e);
     p->e.code = code;
     return code ? NULL : doc;
 }

@@ -44,7 +44,7 @@ enum json_type {
  * Threads: any; one document belongs to one thread at a time.
  */
 enum err_code json_parse(const char *bytes, size_t len, struct json **ret_doc, struct err *e);
-/** The same for what cordon itself has written out of its configuration, which may be nested deeper. */
+/** The same for what cordon itself has written: out of its configuration, or around a document of a peer's. */
 enum err_code json_parse_own(const char *bytes, size_t len, struct json **ret_doc, struct err *e);
 /** Mends a document before it is parsed, in place: Microsoft's hold NULs (of registry values) and halves of surrogate
  *  pairs (of file names), which json_parse does not take; an attacker who chose such a name would have made the

@@ -1553,6 +1553,30 @@ static void test_admin__an_alert_without_a_title_was_read_all_the_same(void **st
     close_desk(d);
 }
 
+/* Facts may be as deep as any document of Defender's, and stand inside the case's own. */
+static void test_admin__the_console_shows_a_case_whose_facts_are_deep(void **state)
+{
+    char open[JSON_DEPTH_MAX] = "", close[JSON_DEPTH_MAX] = "";
+    struct fetched f;
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    (void)tell_story(d);
+    memset(open, '[', JSON_DEPTH_MAX - 2);
+    memset(close, ']', JSON_DEPTH_MAX - 2);
+    run(d, arena_fmt(d->a,
+                     "UPDATE cases SET facts = '{\"alert\":{\"id\":\"da1_-1\",\"title\":\"Deep\","
+                     "\"more\":%s%s}}' WHERE alert_id = 'da1_-1'",
+                     open, close));
+    if (ask(d, "GET", "/cases/da1_-1", NULL, &f) != 200)
+        fail_msg("%d %.2000s", f.status, strstr(f.body, "<main"));
+    assert_non_null(strstr(f.body, ">Deep<"));
+    assert_null(strstr(f.body, "This cannot be read now"));
+    fetched_clear(&f);
+    close_desk(d);
+}
+
 /* A tenant that was polled by one name got another, whose sources push: the row of the first stays, and nobody reads by it. */
 static void test_admin__a_second_name_of_a_tenant_is_no_source_that_fell_silent(void **state)
 {
@@ -2013,6 +2037,7 @@ int main(void)
         cmocka_unit_test(test_admin__how_an_isolation_is_stopped_is_said),
         cmocka_unit_test(test_admin__the_overview_shows_what_was_not_isolated),
         cmocka_unit_test(test_admin__an_alert_without_a_title_was_read_all_the_same),
+        cmocka_unit_test(test_admin__the_console_shows_a_case_whose_facts_are_deep),
         cmocka_unit_test(test_admin__a_second_name_of_a_tenant_is_no_source_that_fell_silent),
         cmocka_unit_test(test_admin__ready_means_that_a_push_can_be_accepted),
         cmocka_unit_test(test_admin__what_is_not_configured_any_more_is_not_sick),

@@ -819,6 +819,28 @@ static void test_cli__one_case_is_shown_whole(void **state)
     peer_free(p);
 }
 
+/* Facts may be as deep as any document of Defender's, and stand inside the case's own. */
+static void test_cli__a_case_whose_facts_are_deep_is_shown(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+    char open[JSON_DEPTH_MAX] = "", close[JSON_DEPTH_MAX] = "", body[300];
+
+    memset(open, '[', JSON_DEPTH_MAX - 2);
+    memset(close, ']', JSON_DEPTH_MAX - 2);
+    (void)snprintf(body, sizeof body,
+                   "{\"id\":\"01abc\",\"state\":\"done\",\"facts\":{\"alert\":{\"more\":%s%s}}}",
+                   open, close);
+    put_admin(f, p);
+    peer_script(p,
+                &(struct peer_answer){.target = "/api/cases/01abc", .status = 200, .body = body});
+    assert_int_equal(cordon(f, "cases", "show", "01abc", NULL), 0);
+    assert_string_equal(f->ran.out, "id:    01abc\nstate: done\n");
+    assert_int_equal(cordon(f, "cases", "show", "01abc", "--json", NULL), 0);
+    assert_says(f->ran.out, open);
+    peer_free(p);
+}
+
 /* What does not fit would be left out: another thing would be asked for than was said. */
 static void test_cli__a_word_of_any_length_is_asked_for_whole(void **state)
 {
@@ -1511,6 +1533,7 @@ int main(void)
         TEST(a_long_list_comes_page_by_page),
         TEST(all_that_a_silence_withheld_is_shown),
         TEST(one_case_is_shown_whole),
+        TEST(a_case_whose_facts_are_deep_is_shown),
         TEST(a_word_of_any_length_is_asked_for_whole),
         TEST(a_refusal_moves_no_cursor),
         TEST(titles_of_what_a_hunt_found_are_cleaned),

@@ -207,6 +207,43 @@ static void test_docker_files__every_folder_of_the_sources_is_in_the_context(voi
     assert_true(copies >= 6);
 }
 
+/* What `cordon init` writes and what stands in secrets/ is the user's alone: the command that docs/operating.md gives for that
+ * lets user 10001 read all of it. */
+static void test_docker_files__the_containers_user_can_read_what_the_manual_lets_it(void **state)
+{
+    static const char in_code[] = "`[^`]*10001 secrets tls[^`]*`";
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    const char *tmp = getenv("TMPDIR"), *script;
+    char dir[200], build[PATH_MAX], manual[PATH_MAX];
+    struct ran ran;
+
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("only root can be another user\n");
+        skip();
+    }
+    (void)snprintf(dir, sizeof dir, "%s/reads-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chmod(dir, 0755), 0);
+    assert_non_null(realpath(serving_program("."), build));
+    assert_non_null(realpath("docs/operating.md", manual));
+    script =
+        arena_fmt(a,
+                  "umask 077; %s/cordon init >/dev/null; mkdir secrets tls; echo s >secrets/relay;"
+                  " echo k >tls/key.pem\n"
+                  "command=$(grep -o '%s' '%s' | tr -d '`' | sed 's/sudo //g')\n"
+                  "eval \"${command:?no such command in the manual}\"\n"
+                  "exec setpriv --reuid=10001 --regid=10001 --clear-groups"
+                  " cat cordon.yaml secrets/relay tls/key.pem",
+                  build, in_code, manual);
+    program_run(&ran, dir, NULL, (const char *[]){"/bin/sh", "-euc", script, NULL});
+    if (ran.code != 0)
+        fail_msg("exit %d: %s", ran.code, ran.err);
+    ran_clear(&ran);
+    program_run(&ran, NULL, NULL, (const char *[]){"/bin/rm", "-rf", dir, NULL});
+    ran_clear(&ran);
+}
+
 /* ---- the demonstration ------------------------------------------------------------------------- */
 
 static const struct yaml_node *need(const struct yaml_node *map, const char *key)
@@ -662,6 +699,7 @@ int main(void)
         cmocka_unit_test(test_docker_files__the_image_has_the_libraries_that_cordon_needs),
         cmocka_unit_test(test_docker_files__every_folder_of_the_sources_is_in_the_context),
         cmocka_unit_test(test_docker_files__no_service_has_more_rights_than_it_needs),
+        cmocka_unit_test(test_docker_files__the_containers_user_can_read_what_the_manual_lets_it),
         cmocka_unit_test(test_docker_files__the_demonstration_does_what_it_says),
         cmocka_unit_test(test_docker_files__three_replicas_share_one_database),
         cmocka_unit_test(test_docker_files__the_replicas_know_their_proxy),

@@ -688,6 +688,25 @@ static void run_relay(struct stage *t, const char *source, const char *secrets, 
     free(dir);
 }
 
+/* Node 20 has had its last mend in April 2026, Linux in a Consumption plan gets no newer one than 22 and ends in 2028; and
+ * `func` publishes the folder as it is, with the package that the relay stands on or without it. */
+static void test_connect__a_new_function_app_is_one_that_azure_keeps(void **state)
+{
+    struct stage *t = *state;
+    char *dir = connect_into(t, "azure-function", "relay"), *text = read_file(dir, "README.md");
+    const char *version = strstr(text, "--runtime node --runtime-version "),
+               *npm = strstr(text, "\nnpm install");
+
+    assert_non_null(version);
+    assert_true(strtol(version + strlen("--runtime node --runtime-version "), NULL, 10) >= 22);
+    assert_non_null(strstr(text, " --flexconsumption-location "));
+    assert_null(strstr(text, "--consumption-plan-location"));
+    assert_non_null(npm);
+    assert_non_null(strstr(npm, "\nfunc azure functionapp publish "));
+    free(text);
+    free(dir);
+}
+
 static void test_connect__the_relay_signs_each_attempt_and_tries_again(void **state)
 {
     static const char items[] =
@@ -881,6 +900,7 @@ int main(void)
         TEST(a_sender_may_wait_for_the_outcome),
         TEST(the_registration_asks_for_one_role_and_grants_it),
         TEST(a_flow_gets_every_fields_value),
+        TEST(a_new_function_app_is_one_that_azure_keeps),
         TEST(the_relay_signs_each_attempt_and_tries_again),
         TEST(the_relay_signs_with_its_own_key_or_with_two),
         TEST(says_what_is_missing),

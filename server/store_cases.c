@@ -130,6 +130,16 @@ enum err_code case_load_row(struct db_tx *tx, struct arena *a, int64_t id, struc
     return code ? code : store_take_one(rows, a, read_row, ret, no_case, e);
 }
 
+/* States of an index, for those few that people ask for among all that are done. */
+#define AT_REST "('failed', 'waiting', 'dropped')"
+
+static bool is_at_rest(const char *state)
+{
+    enum case_state s = case_state_parse(state);
+
+    return s == CASE_FAILED || s == CASE_WAITING || s == CASE_DROPPED;
+}
+
 /* Of a case that is left out nothing is read that stands behind its facts, which are large: SQLite would read all of these
  * to get there, the whole store for a list that is empty. Ids sort by time: an hour more is read than is asked for. */
 enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_filter *f,
@@ -168,6 +178,14 @@ enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_fil
                         " AND id >= $1 AND created >= $2 ORDER BY id DESC LIMIT $3",
                         "iii", f->since ? id_of_time(f->since - HOUR_MS) : 0, f->since,
                         (int64_t)f->limit);
+    else if (f->state && is_at_rest(f->state))
+        code = db_query(tx, e, &rows,
+                        "SELECT " LIST_COLUMNS " FROM cases WHERE state IN " AT_REST
+                        " AND state = $1 AND id < $2 AND id >= $3 AND (tenant = $4 OR $5 = 1)"
+                        " AND ($6 = 0 OR created >= $7) ORDER BY id DESC LIMIT $8",
+                        "tiitiiii", f->state, f->before_id ? f->before_id : INT64_MAX,
+                        f->since ? id_of_time(f->since - HOUR_MS) : 0, f->tenant ? f->tenant : "",
+                        (int64_t)!f->tenant, (int64_t)(f->since != 0), f->since, (int64_t)f->limit);
     else
         code = db_query(tx, e, &rows,
                         "SELECT " LIST_COLUMNS " FROM cases WHERE id < $1 AND id >= $2"
@@ -299,6 +317,8 @@ static enum err_code read_list(struct db_tx *tx, void *arg, struct err *e)
     return case_list(tx, r->arena, r->filter, &r->cases, &r->count, e);
 }
 
+/* Rows are not looked at one by one, for there may be hundreds of thousands, and most are done: what is under way has work, what
+ * is at rest an index, and the rest of all is done. One statement, so that all of it is of one moment. */
 static enum err_code read_counts(struct db_tx *tx, void *arg, struct err *e)
 {
     struct read *r = arg;
@@ -306,7 +326,13 @@ static enum err_code read_counts(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code;
 
     memset(r->counts, 0, CASE_STATES * sizeof *r->counts);
-    code = db_query(tx, e, &rows, "SELECT state, count(*) FROM cases GROUP BY state", "");
+    code = db_query(
+        tx, e, &rows,
+        "SELECT state, count(*) FROM cases WHERE state IN " AT_REST " GROUP BY state UNION ALL"
+        " SELECT c.state, count(*) FROM work w JOIN cases c ON c.id = w.id WHERE w.kind = $1"
+        " AND c.state NOT IN " AT_REST " AND c.state <> 'done' GROUP BY c.state UNION ALL"
+        " SELECT 'done', (SELECT count(*) FROM cases)",
+        "i", (int64_t)WORK_CASE);
     if (code)
         return code;
     while (db_next(rows)) {
@@ -315,6 +341,8 @@ static enum err_code read_counts(struct db_tx *tx, void *arg, struct err *e)
         if (state < CASE_STATES)
             r->counts[state] = db_int(rows, 1);
     }
+    for (int i = 0; i < CASE_STATES; i++) /* by now it is all of them */
+        r->counts[CASE_DONE] -= i == CASE_DONE ? 0 : r->counts[i];
     return db_rows_end(rows, e);
 }
 

@@ -1791,6 +1791,77 @@ static void test_store__lists_show_every_case_once_newest_first(void **state)
     assert_int_equal(n, 19);
 }
 
+/* So many cases that are done, however they came to be. */
+static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const int64_t *n = arg;
+    enum err_code code = ERR_OK;
+
+    for (int64_t i = 0; i < *n && !code; i++) {
+        char alert[32];
+
+        (void)snprintf(alert, sizeof alert, "done%d_-1", (int)i);
+        code = db_run(
+            tx, e, NULL,
+            "INSERT INTO cases (id, tenant, alert_id, source, delivery, state, created, updated)"
+            " VALUES ($1, 'contoso', $2, 'relay', 0, 'done', 1, 1)",
+            "it", id_new(clock_system()), alert);
+    }
+    return code;
+}
+
+/* What an overview asks of the store, in steps; the counts in ret. */
+static int64_t overview_costs(struct shelf *f, int64_t ret[CASE_STATES])
+{
+    static const char *const states[] = {"failed", "waiting", "dropped"};
+    int64_t from = steps_taken();
+
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+        const struct case_filter of = {.state = states[i], .limit = 15};
+        struct case_record *list;
+        size_t n = 0;
+
+        assert_int_equal(store_case_list(f->s, f->a, &of, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, 1);
+        assert_string_equal(case_state_name(list[0].state), states[i]);
+    }
+    assert_int_equal(store_case_count(f->s, ret, NULL), ERR_OK);
+    return steps_taken() - from;
+}
+
+/* Whoever looks at three in the morning, and Prometheus four times a minute, waits for no row of a busy year. */
+static void test_store__an_overview_looks_at_no_case_that_is_done(void **state)
+{
+    static const struct {
+        int at;
+        enum case_state to;
+    } moves[] = {{0, CASE_FAILED},
+                 {1, CASE_ACTING},
+                 {1, CASE_WAITING},
+                 {2, CASE_DROPPED},
+                 {3, CASE_EXPANDING}};
+    struct shelf *f = *state;
+    int64_t ids[5], counts[CASE_STATES], steps, more = 5000;
+
+    steps_watch();
+    open_again(f);
+    for (size_t i = 0; i < COUNT(ids); i++)
+        ids[i] = accept_it(f, &(struct push){.alerts = {arena_fmt(f->a, "da%zu_-1", i)}}).cases[0];
+    for (size_t i = 0; i < COUNT(moves); i++)
+        write_ok(f, move_fn,
+                 &(struct moving){
+                     .c = case_of(f, ids[moves[i].at]), .to = moves[i].to, .now = now_of(f)});
+    write_ok(f, done_fn, &more);
+    steps = overview_costs(f, counts);
+    steps_unwatch();
+    for (int i = 0; i < CASE_STATES; i++)
+        assert_int_equal(counts[i], i == CASE_DONE                           ? more
+                                    : i == CASE_DECIDING || i == CASE_ACTING ? 0
+                                                                             : 1);
+    if (strncmp(f->url, "sqlite:", 7) == 0)
+        assert_in_range(steps, 0, more / 2);
+}
+
 struct beginning {
     int64_t now, rows, steps;
 };
@@ -2632,6 +2703,7 @@ static enum err_code age_fn(struct db_tx *tx, void *arg, struct err *e)
         "DROP INDEX isolations_unknown",
         "DROP INDEX isolations_displaced",
         "DROP INDEX cases_not_isolated",
+        "DROP INDEX cases_at_rest",
         "ALTER TABLE isolations DROP COLUMN displaced_id",
         "ALTER TABLE isolations DROP COLUMN by_rule",
         "UPDATE isolations SET why = 'this host''s clock is 90 min ahead of Defender''s' WHERE id = 12",
@@ -3110,6 +3182,7 @@ static void test_store__a_list_is_left_and_taken_up_again(void **state)
     X(words_of_states_are_those_of_the_contract)                                                   \
     X(a_verdict_is_kept_with_its_facts_and_steps)                                                  \
     X(lists_show_every_case_once_newest_first)                                                     \
+    X(an_overview_looks_at_no_case_that_is_done)                                                   \
     X(cases_of_an_isolation_are_listed_oldest_first)                                               \
     X(what_is_not_there_is_not_found)                                                              \
     X(an_isolation_moves_as_drawn_and_no_other_way)                                                \

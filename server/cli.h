@@ -165,7 +165,7 @@ struct json;
  * given     as for cli_config_file.
  * path      with its query, encoded ("/api/cases?limit=5").
  * body      JSON, or NULL.
- * what      what a 404 is about ("case 01h…"); NULL: the path.
+ * what      what a 404 is about ("case 01h…"); NULL: nothing that may be missing, at the right address.
  * holds     a member that cordon's answer to this has. Without it the answer is that of another program, which
  *           listens at the address in cordon's place: nothing that was asked for is done.
  * Returns   CLI_GO_ON and *ret, a 2xx answer (json_free it); else CLI_FAILED, and stderr says what is

@@ -56,8 +56,13 @@ static void show_refusal(const struct config_admin *admin, const struct rest_ans
         cli_error(
             "%s is not cordon's: it answered 404, and no word of why; which program listens there?",
             admin->address);
+    else if (answer->status == 404 && !what) /* what every people's side has */
+        cli_error(
+            "there is no %.*s at %s: is that the senders' side (listen.address)? admin.address "
+            "is to be the people's",
+            (int)strcspn(path, "?"), path, admin->address);
     else if (answer->status == 404)
-        cli_error("there is no %s", what ? what : path);
+        cli_error("there is no %s", what);
     else if (answer->status == 401 && admin->token.file)
         cli_error(
             "the server does not take the token of %s; does it run with another configuration?",

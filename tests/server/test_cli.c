@@ -1158,6 +1158,28 @@ static void test_cli__who_cannot_pause_is_told_of_the_file_that_does(void **stat
     assert_null(strstr(f->ran.err, "safety.pause_file"));
 }
 
+/* cordon's own refusal of a path that is nothing of the senders': the people's side has each of these. */
+static void test_cli__who_asks_the_senders_side_hears_which_it_is(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+
+    put_admin(f, p);
+    peer_script(p, &(struct peer_answer){
+                       .status = 404,
+                       .body = "{\"title\":\"Not Found\",\"status\":404,\"detail\":\"There is no "
+                               "source under this path.\"}"});
+    assert_int_equal(cordon(f, "pause", "--why", "a worm", NULL), 1);
+    assert_says(f->ran.err, "there is no /api/pause at 127.0.0.1:");
+    assert_says(f->ran.err, "the senders' side (listen.address)");
+    assert_says(f->ran.err, "safety.pause_file");
+    assert_int_equal(cordon(f, "cases", "list", NULL), 1);
+    assert_says(f->ran.err, "there is no /api/cases at 127.0.0.1:");
+    assert_int_equal(cordon(f, "cases", "show", "01abc", NULL), 1); /* here it may be missing */
+    assert_string_equal(f->ran.err, "cordon: there is no case '01abc'\n");
+    peer_free(p);
+}
+
 /* Another program listens where cordon is thought to: most answer anything with 404 or with some JSON. Nothing that
  * it says is told as cordon's word, least of all that nothing is isolated any more. */
 static void test_cli__another_program_is_not_taken_for_cordon(void **state)
@@ -1545,6 +1567,7 @@ int main(void)
         TEST(nobodys_name_is_too_long_to_pause),
         TEST(no_reason_is_too_long_to_pause),
         TEST(who_cannot_pause_is_told_of_the_file_that_does),
+        TEST(who_asks_the_senders_side_hears_which_it_is),
         TEST(another_program_is_not_taken_for_cordon),
         TEST(a_healthcheck_says_ready_and_what_is_not),
         TEST(who_looks_at_the_store_needs_no_more_of_the_configuration),

@@ -73,12 +73,13 @@ static int open_store(const struct options *o, struct store **ret)
     return CLI_FAILED;
 }
 
-static void show_json(const struct audit_report *r)
+static void show_json(const char *store, const struct audit_report *r)
 {
     AUTO(buf_clear) struct buf out = BUF_INIT((size_t)64 * 1024);
     struct json_out o = JSON_OUT(&out);
 
     json_out_object(&o, NULL);
+    json_out_string(&o, "store", store);
     json_out_bool(&o, "whole", r->whole);
     json_out_int(&o, "records", r->records);
     json_out_string(&o, "head", r->last.hash);
@@ -117,13 +118,13 @@ static int audit_verify_command(int argc, char **argv)
         return CLI_FAILED;
     }
     if (o.json)
-        show_json(&report);
+        show_json(db_name(s->db), &report);
     else if (!report.whole)
-        cli_error("record %" PRId64 ": %s. The %" PRId64 " before it are as they were written",
-                  report.broken, report.why, report.records);
+        cli_error("%s: record %" PRId64 ": %s. The %" PRId64 " before it are as they were written",
+                  db_name(s->db), report.broken, report.why, report.records);
     else
-        (void)printf("whole: %" PRId64 " records, the last of %s\nhead %s\n", report.records,
-                     report.records ? clock_format(report.last_ms, time) : "never",
+        (void)printf("whole: %" PRId64 " records of %s, the last of %s\nhead %s\n", report.records,
+                     db_name(s->db), report.records ? clock_format(report.last_ms, time) : "never",
                      report.last.hash);
     return report.whole ? CLI_DONE : CLI_FAILED;
 }

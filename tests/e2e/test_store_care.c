@@ -616,7 +616,7 @@ static void test_store_care__a_corrupt_store_is_named_and_a_backup_is_the_way_ou
 static void test_store_care__an_older_store_is_copied_and_its_audit_read(void **state)
 {
     struct house *h = house_start(&(struct house_options){.rules = TELL});
-    char file[400], url[420];
+    char file[400], url[420], says[440];
     char *out = NULL;
 
     (void)state;
@@ -632,7 +632,14 @@ static void test_store_care__an_older_store_is_copied_and_its_audit_read(void **
                         "");
     store(h, "backup", file, 0, "bytes");
     assert_int_equal(house_run(h, &out, WORDS("audit", "verify", "--store", url)), 0);
+    (void)snprintf(says, sizeof says, " records of %s, the last of ",
+                   file); /* an empty one is whole, too */
     assert_non_null(strstr(out, "whole: "));
+    assert_non_null(strstr(out, says));
+    free(out);
+    assert_int_equal(house_run(h, &out, WORDS("audit", "verify", "--json", "--store", url)), 0);
+    (void)snprintf(says, sizeof says, "\"store\":\"%s\"", file);
+    assert_non_null(strstr(out, says));
     free(out);
     assert_int_equal(house_run(h, &out, WORDS("audit", "export", "--store", url)), 0);
     assert_non_null(strstr(out, "\"kind\":\"delivery\""));

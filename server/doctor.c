@@ -124,8 +124,8 @@ static bool ask_host(struct doctor *d, const char *base, const char *path, struc
 
     if (rest_do(d->o->rest, &q, ret, &e)) {
         say(d, DOCTOR_BAD,
-            "let this host reach it: name server, firewall, proxy, and the root certificates of a "
-            "proxy that opens TLS",
+            "let this host reach it by itself, for https_proxy is not read: name server, firewall, and "
+            "the root certificates of a proxy in between that opens TLS",
             "%s cannot be reached: %s", base, e.text);
         return false;
     }

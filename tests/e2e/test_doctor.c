@@ -455,6 +455,12 @@ static void test_doctor__speaks_to_people(void **state)
     assert_null(strstr(out, h->sim->client_secret));
     assert_null(strstr(out, "eyJ"));
     free(out);
+    /* who stands behind a proxy looks for it in the environment first */
+    house_edit(h, "api_url: http://127.0.0.1:", "api_url: http://127.0.0.1:9/ #");
+    assert_int_equal(house_run(h, &out, args), 1);
+    assert_non_null(
+        strstr(out, "      cure: let this host reach it by itself, for https_proxy is not read"));
+    free(out);
     house_stop(h);
 }
 

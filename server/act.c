@@ -464,6 +464,20 @@ static bool is_unasked(const struct step_record *steps, size_t n)
     return false;
 }
 
+/* Nobody need be asked where nothing is left of what waits for his yes: somebody else has said no, or what he was asked about
+ * has changed. */
+static bool asks_in_vain(const struct step_record *steps, size_t n_steps, size_t at)
+{
+    bool left = false;
+
+    for (size_t i = at + 1; i < n_steps; i++) {
+        const struct handler *h = handler_find(steps[i].handler);
+
+        left = left || (steps[i].state == STEP_WAITING && (!h || h->acts));
+    }
+    return !left && strcmp(steps[at].handler, "ask") == 0;
+}
+
 static enum err_code skip_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct end *d = arg;
@@ -547,7 +561,7 @@ static int64_t give_up_ms(const struct step_record *record, const struct err *wh
     return gone ? GONE_GIVE_UP_MS : STEP_GIVE_UP_MS;
 }
 
-static enum went run_step(struct step *s, struct step_record *steps, size_t at)
+static enum went run_step(struct step *s, struct step_record *steps, size_t n_steps, size_t at)
 {
     struct step_record *record = &steps[at];
     struct err why = {0}, e = {0};
@@ -559,7 +573,8 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
 
     s->n = record->n;
     s->written = false;
-    d.why = find_skip(s->arena, steps, at);
+    d.why = asks_in_vain(steps, n_steps, at) ? "nothing is left that waits for a yes"
+                                             : find_skip(s->arena, steps, at);
     if (!d.why)
         code = check_confirmed(s, record, &later, &d.why, &why);
     if (!code && later)
@@ -664,7 +679,7 @@ void act_run(const struct acting *a)
 
     for (size_t i = 0; i < a->n_steps && went == WENT_ON; i++)
         if (a->steps[i].state == STEP_WAITING)
-            went = run_step(&s, a->steps, i);
+            went = run_step(&s, a->steps, a->n_steps, i);
     if (went == WENT_LATER)
         return;
     t.now = clock_wall_ms(g->clock);

@@ -16,6 +16,7 @@
  *   8. shadow mode: of the policy, the rule or the source
  * Where a person can be asked, 1, 4 and 6 become what he is asked about, all that apply, when nothing
  * else withholds. What was too old is read again after his yes, so that is asked about only when nothing else is.
+ * A rule that asks by itself asks about these, too; where safety.ask wants more persons than it does, or others, both ask.
  *
  * Nobody stays silent: where no rule matched, or something was withheld, and the rule tells nobody, an
  * email with nothing set is added (contract.md section 0).
@@ -236,6 +237,7 @@ struct say_so {
     const char *withheld; /* NULL: do them, … */
     enum hold hold;       /* of withheld */
     const char *asks;     /* … and not NULL: once a person has said yes to this */
+    bool twice;           /* by the rule, then by safety: that wants more persons, or others */
 };
 
 static enum err_code add_step(struct deciding *d, const struct policy_step *step,
@@ -265,13 +267,14 @@ static const char *and_then(struct deciding *d, const char *before, const char *
     return before && why ? say(d->arena, "%s; %s", before, why) : before ? before : why;
 }
 
-/* What a person is asked about; NULL: nothing. */
-static const char *to_ask(struct deciding *d, const struct policy_rule *rule)
+/* What a person is asked about; NULL: nothing. *ret_safety: safety demands it, whatever the rule says. */
+static const char *to_ask(struct deciding *d, const struct policy_rule *rule, bool *ret_safety)
 {
     const char *why = d->unjudged ? say(d->arena, "in doubt: %s", d->unjudged) : NULL;
 
     why = and_then(d, why, contradiction(d->arena, d->facts));
     why = and_then(d, why, protection(d));
+    *ret_safety = why != NULL;
     if (!why && rule->asks)
         why = say(d->arena, "rule '%s' asks a person", rule->name);
     if (!why && d->old)
@@ -283,11 +286,13 @@ static struct say_so judge_acting(struct deciding *d, const struct policy_rule *
                                   const char *doubt)
 {
     struct say_so so = {0};
+    bool safety = false;
 
     so.withheld = withhold(d, rule, doubt, &so.hold);
     if ((!rule->asks && !d->policy->asks_in_doubt) || is_out_of_question(d, rule))
         return so;
-    so.asks = to_ask(d, rule);
+    so.asks = to_ask(d, rule, &safety);
+    so.twice = safety && rule->asks && d->policy->asks_in_doubt && !rule->enough;
     so.withheld = NULL;
     so.hold = HOLD_NONE;
     return so;
@@ -306,7 +311,7 @@ static enum err_code make_steps(struct deciding *d, const struct policy_rule *ru
         return ERR_NOMEM;
     if (rule && rule->acts)
         so = judge_acting(d, rule, v->doubt);
-    asked = !so.asks || (rule && rule->asks);
+    asked = !so.asks || (rule && rule->asks && !so.twice);
     for (size_t i = 0; rule && i < rule->n_steps && !code; i++) {
         if (rule->steps[i].acts && !asked) {
             code = add_step(d, &d->policy->ask, &so, v);

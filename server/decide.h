@@ -7,7 +7,8 @@
  * alert names no machine, the machine was merged into another, Defender answered with something else
  * than was asked for, the facts are older than ten minutes, or the policy, the rule or the source is in
  * shadow mode (the order of the checks is in decide.c). Doubt, protection and a pushed machine that
- * contradicts the alert's are put to a person instead where the rule holds an `ask`, or the policy says safety.ask:
+ * contradicts the alert's are put to a person instead where the rule holds an `ask`, or the policy says safety.ask
+ * (where both do, and the latter wants more persons or others, to those of both, one after the other):
  * then the acting steps say what a yes must be to. Withheld steps stay in the verdict with the reason, so that people
  * are told: where no rule matched, in doubt, and where a step is withheld, an `email` with nothing set is added
  * unless the rule holds one.

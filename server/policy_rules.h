@@ -39,6 +39,7 @@ struct policy_rule {
     size_t n_steps;
     bool acts;   /* some step does */
     bool asks;   /* an `ask` stands before those that do */
+    bool enough; /* … of as many as safety.ask wants, and of none but whom that names */
     bool tells;  /* some step is an email */
     bool shadow; /* its mode is: what it would do is told, not done */
 };

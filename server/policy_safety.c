@@ -2,6 +2,7 @@
 #include "policy_own.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "clock.h"
 
@@ -111,6 +112,46 @@ static void compile_limits(struct policy_compiler *c, const struct yaml_node *li
     }
 }
 
+/* What an `ask` says of whom it asks, and for how long, into *ret. */
+static void read_terms(const struct policy_step *ask, struct policy_terms *ret)
+{
+    for (size_t i = 0; ask->args && i < ask->n_args; i++) {
+        const struct policy_arg *arg = &ask->args[i];
+
+        if (!arg->arg)
+            continue;
+        if (strcmp(arg->arg->name, "within") == 0)
+            ret->within_ms = arg->number;
+        else if (strcmp(arg->arg->name, "people") == 0)
+            ret->people = arg->number;
+        else if (strcmp(arg->arg->name, "approvers") == 0)
+            ret->approvers = arg->addresses;
+    }
+}
+
+/* An address in another spelling is the same person's. */
+static bool is_named(const struct text_list *list, const char *address)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcasecmp(list->items[i], address) == 0)
+            return true;
+    return false;
+}
+
+/* Does whoever lets a rule's own `ask` past say all that safety.ask wants said? */
+static bool asks_enough(const struct policy_rule *rule, const struct policy_terms *safety)
+{
+    struct policy_terms own = {0};
+
+    for (size_t i = 0; i < rule->n_steps; i++)
+        if (strcmp(rule->steps[i].name, POLICY_ASK) == 0)
+            read_terms(&rule->steps[i], &own);
+    for (size_t i = 0; i < own.approvers.count && safety->approvers.count; i++)
+        if (!is_named(&safety->approvers, own.approvers.items[i]))
+            return false;
+    return own.people >= safety->people && (own.approvers.count || !safety->approvers.count);
+}
+
 static void compile_ask(struct policy_compiler *c, const struct yaml_node *node)
 {
     const struct handler *ask = handler_find(POLICY_ASK);
@@ -122,18 +163,9 @@ static void compile_ask(struct policy_compiler *c, const struct yaml_node *node)
                         node && node->kind == YAML_SCALAR && node->null ? NULL : node, ask,
                         &p->ask);
     p->asks_in_doubt = node != NULL;
-    for (size_t i = 0; p->ask.args && i < p->ask.n_args; i++) {
-        const struct policy_arg *arg = &p->ask.args[i];
-
-        if (!arg->arg)
-            continue;
-        if (strcmp(arg->arg->name, "within") == 0)
-            p->terms.within_ms = arg->number;
-        else if (strcmp(arg->arg->name, "people") == 0)
-            p->terms.people = arg->number;
-        else if (strcmp(arg->arg->name, "approvers") == 0)
-            p->terms.approvers = arg->addresses;
-    }
+    read_terms(&p->ask, &p->terms);
+    for (size_t i = 0; i < p->n_rules; i++)
+        p->rules[i].enough = asks_enough(&p->rules[i], &p->terms);
 }
 
 /* A kill switch that is not seen, or that a reboot takes away, is none when it is needed. */

@@ -328,6 +328,9 @@ static void test_decide__a_person_is_asked_where_a_yes_may_lift_it(void **state)
 {
 #define ASKS                                                                                       \
     "rules: [{name: a, when: {alert.severity: High}, do: [ask: {}, isolate: {}, email: {}]}]\n"
+#define ASKS_DESK                                                                                  \
+    "rules: [{name: a, when: {alert.severity: High}, do: [ask: {approvers: [desk@x.example]}, "    \
+    "isolate: {}, email: {}]}]\n"
 #define LISTS "rules: [{name: a, when: {alert.severity: High}, do: [email: {}, isolate: {}]}]\n"
 #define DOUBT "in doubt: alert.severity: " SEEN("Odd")
 #define ODD   "{'id':'da1','severity':'Odd','machineId':'" M1 "'}"
@@ -339,6 +342,26 @@ static void test_decide__a_person_is_asked_where_a_yes_may_lift_it(void **state)
         {"the rule asks, and the machine is protected",
          ASKS "safety: {protected: [{machine.os: Windows11}]}", HIGH,
          "a: ask isolate[protected: machine.os is Windows11] email"},
+        {"the rule asks, and that is enough for safety",
+         ASKS "safety: {ask: {}, protected: [{machine.os: Windows11}]}", HIGH,
+         "a: ask isolate[protected: machine.os is Windows11] email"},
+        {"the rule asks, and safety wants more persons",
+         ASKS "safety: {ask: {people: 2}, protected: [{machine.os: Windows11}]}", HIGH,
+         "a: ask ask isolate[protected: machine.os is Windows11] email"},
+        {"safety wants more persons, and nothing stands against it",
+         ASKS "safety: {ask: {people: 2}, protected: [{machine.os: Windows10}]}", HIGH,
+         "a: ask isolate[rule 'a' asks a person] email"},
+        {"the rule asks anybody, and safety names persons",
+         ASKS "safety: {ask: {approvers: [a@x.example]}}", ODD,
+         "a: ask ask isolate[" DOUBT "] email"},
+        {"the rule asks others than safety names",
+         ASKS_DESK "safety: {ask: {approvers: [a@x.example]}}", ODD,
+         "a: ask ask isolate[" DOUBT "] email"},
+        {"the rule asks one of those whom safety names",
+         ASKS_DESK "safety: {ask: {approvers: [a@x.example, Desk@x.example]}}", ODD,
+         "a: ask isolate[" DOUBT "] email"},
+        {"the rule names persons, and safety does not", ASKS_DESK "safety: {ask: {}}", ODD,
+         "a: ask isolate[" DOUBT "] email"},
         {"the rule asks in shadow mode", ASKS "safety: {mode: shadow}", HIGH,
          "a: ask(shadow mode: nothing is done at Defender) isolate(shadow mode: nothing is done at "
          "Defender) email"},

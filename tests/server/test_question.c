@@ -992,6 +992,53 @@ static void test_question__protection_is_put_to_a_person_where_safety_says_so(vo
     rig_close(&r);
 }
 
+/* A rule asks one person of its own; a protected machine takes the word of two whom safety names all the same. */
+static void test_question__a_rule_that_asks_is_no_way_past_safety(void **state)
+{
+    static const char rules[] =
+        "rules:\n  - {name: contain, when: {alert.severity: High}, do: [ask: {approvers: "
+        "[desk@x.example]}, isolate: {}, email: {}]}\n"
+        "safety: {protected: [{machine.name: {glob: 'ws-*'}}], ask: {people: 2, approvers: "
+        "[a@x.example, b@x.example]}}\n";
+    static const bool lets[] = {true, false};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lets / sizeof *lets; i++) {
+        enum question_state now;
+        struct err e = {0};
+        struct rig r;
+        int64_t id, first;
+
+        scene(&r, rules);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        first = newest(&r).id;
+        assert_int_equal(newest(&r).people, 1);
+        assert_non_null(strstr(newest(&r).what, "protected: machine.name"));
+        assert_int_equal(say(&r, "desk@x.example", lets[i], NULL, &now, &e), ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        assert_int_equal(newest(&r).id != first, lets[i]); /* after a no nobody else is asked */
+        if (!lets[i]) {
+            assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+            assert_non_null(
+                strstr(rig_subject(&r, id), "[NOT ISOLATED: refused by desk@x.example]"));
+            rig_close(&r);
+            continue;
+        }
+        assert_int_equal(newest(&r).people, 2);
+        assert_non_null(strstr(newest(&r).what, "protected: machine.name"));
+        assert_int_equal(say_by_link(&r, "desk@x.example", true, &e), ERR_CONFLICT);
+        assert_int_equal(say_by_link(&r, "a@x.example", true, &e), ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        assert_int_equal(say_by_link(&r, "b@x.example", true, &e), ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        rig_close(&r);
+    }
+}
+
 static void test_question__a_case_let_go_waits_for_nobody(void **state)
 {
     enum question_state now;
@@ -3189,6 +3236,7 @@ int main(void)
         cmocka_unit_test(test_question__a_yes_is_for_the_machine_that_was_asked_about),
         cmocka_unit_test(test_question__a_yes_is_to_one_type_of_isolation),
         cmocka_unit_test(test_question__protection_is_put_to_a_person_where_safety_says_so),
+        cmocka_unit_test(test_question__a_rule_that_asks_is_no_way_past_safety),
         cmocka_unit_test(test_question__a_case_let_go_waits_for_nobody),
         cmocka_unit_test(test_question__who_waits_for_the_end_of_a_case_hears_that_it_was_let_go),
         cmocka_unit_test(test_question__a_pause_stands_above_a_yes),

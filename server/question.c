@@ -17,6 +17,7 @@
 #include "policy.h"
 #include "question_mail.h"
 #include "store_notices.h"
+#include "verify.h"
 
 #define CASES_AT_ONCE 200
 
@@ -678,6 +679,26 @@ static enum err_code check_asked(struct db_tx *tx, struct answering *w, const ch
                       address);
 }
 
+/* Would this answer be taken now? Where approvers are to prove who they are a link alone says nothing, also where it was enough
+ * before, and who is not on their list any more has no answer. Operators are known by their commands. */
+static enum err_code check_counts(struct db_tx *tx, struct answering *w,
+                                  const struct answer_record *r, struct err *e)
+{
+    const struct verifier *approvers = w->x.rt->config->approvers;
+    bool link = strcmp(r->way, "link") == 0;
+
+    if (strcmp(r->way, "operator") == 0)
+        return ERR_OK;
+    if (!approvers)
+        return link ? check_asked(tx, w, r->person, e) : ERR_OK;
+    return !link && verifier_knows(approvers, r->person)
+               ? ERR_OK
+               : err_set(
+                     e, ERR_CONFLICT,
+                     "%s is not one of those who may answer any more: approvers has changed since",
+                     r->person);
+}
+
 /* Nor does the yes count any more that he gave before he was taken out. */
 static enum err_code leave_out_unasked(struct db_tx *tx, struct answering *w,
                                        struct answer_record *list, size_t *n, struct err *e)
@@ -686,7 +707,7 @@ static enum err_code leave_out_unasked(struct db_tx *tx, struct answering *w,
     size_t kept = 0;
 
     for (size_t i = 0; i < *n && !code; i++) {
-        code = strcmp(list[i].way, "link") == 0 ? check_asked(tx, w, list[i].person, e) : ERR_OK;
+        code = check_counts(tx, w, &list[i], e);
         if (!code)
             list[kept++] = list[i];
         else if (code == ERR_CONFLICT)
@@ -734,8 +755,7 @@ static enum err_code answer_fn(struct db_tx *tx, void *arg, struct err *e)
         return close_question(tx, &w->x, &w->q, QUESTION_VOID,
                               "the policy has changed since people were asked", e);
     }
-    if (strcmp(a->way, "link") == 0) /* who proves himself is on the list that he is held against */
-        code = check_asked(tx, w, w->person, e);
+    code = check_counts(tx, w, &r, e);
     if (!code)
         code = leave_out_unasked(tx, w, before, &n, e);
     for (size_t i = 0; i < n && !code; i++)

@@ -216,6 +216,18 @@ static void check_entry(const struct entry *entry, const struct verify_env *env,
         ret->verdict = VERIFY_NEEDS_BODY;
 }
 
+bool verifier_knows(const struct verifier *v, const char *key)
+{
+    for (size_t i = 0; i < v->count; i++)
+        for (size_t j = 0; j < v->entries[i].count; j++) {
+            const struct part *p = &v->entries[i].parts[j];
+
+            if (p->scheme->knows && p->scheme->knows(p->state, key))
+                return true;
+        }
+    return false;
+}
+
 /* How much the sender can do with a verdict; the largest is given. */
 static int rank(enum verify_verdict verdict)
 {

@@ -87,6 +87,8 @@ struct verify_scheme {
                   struct verify_result *ret);
     /* The header that its proof stands in, where another scheme may want the same one; NULL: none. May be NULL. */
     const char *(*header)(const void *state);
+    /* Of schemes that prove persons: might who was good by this name (verify_result.key) be so still? NULL: nobody asks. */
+    bool (*knows)(const void *state, const char *key);
     void (*clear)(void *state); /* wipes secrets, frees what is not in the arena; may be NULL */
 };
 
@@ -98,6 +100,9 @@ void verifier_clear(struct verifier *v);
 /** Judges a request. Any thread. */
 void verifier_check(struct verifier *v, const struct verify_env *env,
                     const struct verify_request *q, struct verify_result *ret);
+/** Might a person who has proven himself by this name before (verify_result.key), perhaps to another list, do so to this one? Not
+ *  whom it names no more; of whom it lets in by a role that is not known. Any thread. */
+bool verifier_knows(const struct verifier *v, const char *key);
 /** The WWW-Authenticate value of this source's 401; static or arena memory of the verifier. */
 const char *verifier_challenge(const struct verifier *v);
 

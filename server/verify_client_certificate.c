@@ -273,6 +273,20 @@ static const char *listed_name(const struct text_list *list, const X509 *x)
     return found;
 }
 
+/* key: as it stands in a list, which is what a certificate is good by. */
+static bool knows(const void *state, const char *key)
+{
+    const struct state *s = state;
+
+    for (size_t i = 0; i < s->names.count; i++)
+        if (strcmp(s->names.items[i], key) == 0)
+            return true;
+    for (size_t i = 0; i < s->n_pins; i++)
+        if (strcmp(s->pins[i].text, key) == 0)
+            return true;
+    return false;
+}
+
 /* ---- judging ----------------------------------------------------------------------------------- */
 
 static void judge_pin(const struct state *s, const unsigned char *der, size_t len,
@@ -457,5 +471,6 @@ const struct verify_scheme verify_client_certificate = {
     .challenge = "ClientCertificate",
     .compile = compile,
     .check = check,
+    .knows = knows,
     .clear = clear,
 };

@@ -275,6 +275,22 @@ static const char *person_of(struct arena *a, const struct json *claims)
     return arena_fmt(a, "%s (%s)", name ? name : "without a name", oid);
 }
 
+/* person: of person_of. Whether he has a role still his next token says. */
+static bool knows(const void *state, const char *person)
+{
+    const struct state *s = state;
+    const char *object = strrchr(person, '(');
+    size_t len = object ? strcspn(++object, ")") : 0;
+
+    if (!len || object[len] != ')' || object[len + 1])
+        return false;
+    for (size_t i = 0; i < s->objects.count; i++)
+        if (strlen(s->objects.items[i]) == len &&
+            strncasecmp(object, s->objects.items[i], len) == 0)
+            return true;
+    return s->roles.count > 0;
+}
+
 /* Check 10. */
 static bool is_allowed(const struct state *s, const struct json *claims, const char *client)
 {
@@ -395,4 +411,5 @@ const struct verify_scheme verify_entra = {
     .compile = compile,
     .check = check,
     .header = header,
+    .knows = knows,
 };

@@ -510,6 +510,56 @@ static void test_question__a_yes_of_somebody_who_is_asked_no_more_is_none(void *
     }
 }
 
+/* Who has to prove who he is by now, or is not on that list any more, has said nothing that counts beside another's yes. */
+static void test_question__a_yes_of_somebody_who_is_no_approver_any_more_is_none(void **state)
+{
+#define ANN_ID     "aaaaaaaa-0000-4000-8000-000000000001"
+#define BOB_ID     "bbbbbbbb-0000-4000-8000-000000000002"
+#define PROVE(who) "approvers: {tenant: contoso, verify: [entra: {audience: [a], " who "}]}\n"
+    static const struct {
+        const char *label, *before, *way, *person, *after;
+        bool counts;
+    } rows[] = {
+        {"a link was enough", "", "link", "a@x.example", PROVE("roles: [Approver]"), false},
+        {"his object is out", PROVE("objects: [" ANN_ID ", " BOB_ID "]"), "entra",
+         "a@x.example (" ANN_ID ")", PROVE("objects: [" BOB_ID "]"), false},
+        {"his object is in", PROVE("objects: [" ANN_ID ", " BOB_ID "]"), "entra",
+         "a@x.example (" ANN_ID ")",
+         PROVE("objects: [" BOB_ID ", AAAAAAAA-0000-4000-8000-000000000001]"), true},
+        {"he may have the role", PROVE("roles: [Approver]"), "entra", "a@x.example (" ANN_ID ")",
+         PROVE("roles: [Approver]"), true},
+        {"he showed a certificate", "", "client_certificate", "a@x.example",
+         PROVE("roles: [Approver]"), false},
+        {"an operator", "", "operator", "a@x.example", PROVE("roles: [Approver]"), true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct question_answer a = {.person = rows[i].person, .way = rows[i].way, .yes = true};
+        enum question_state now;
+        struct err e = {0};
+        struct rig r;
+        char text[1000];
+
+        print_message("  %s\n", rows[i].label);
+        (void)snprintf(text, sizeof text, "%s%s", RULES_TWO, rows[i].before);
+        scene(&r, text);
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        a.question = newest(&r).id;
+        assert_int_equal(question_answer(r.g, &a, &now, &e), ERR_OK);
+        (void)snprintf(text, sizeof text, "%s%s", RULES_TWO, rows[i].after);
+        engine_use(r.g, rig_runtime(&r, text));
+        a.way = "entra";
+        a.person = "b@x.example (" BOB_ID ")";
+        assert_int_equal(question_answer(r.g, &a, &now, &e), ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].counts);
+        assert_int_equal(now, rows[i].counts ? QUESTION_APPROVED : QUESTION_OPEN);
+        rig_close(&r);
+    }
+}
+
 /* By name, whatever mail.to says: those of the step, and those of safety.ask. */
 static void test_question__who_is_asked_by_name_may_answer(void **state)
 {
@@ -3221,6 +3271,7 @@ int main(void)
         cmocka_unit_test(test_question__an_answer_before_the_first_mail_is_in_time),
         cmocka_unit_test(test_question__who_is_asked_no_more_may_not_answer),
         cmocka_unit_test(test_question__a_yes_of_somebody_who_is_asked_no_more_is_none),
+        cmocka_unit_test(test_question__a_yes_of_somebody_who_is_no_approver_any_more_is_none),
         cmocka_unit_test(test_question__who_is_asked_by_name_may_answer),
         cmocka_unit_test(test_question__what_happens_meanwhile_leaves_the_question),
         cmocka_unit_test(test_question__an_object_tells_two_people_from_one),

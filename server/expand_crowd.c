@@ -56,7 +56,8 @@ static void gather_with_others(struct engine *g, const struct work *w)
     engine_give_back(g, w, GATHER_MAX_MS - clock_wall_ms(g->clock) % GATHER_MAX_MS);
 }
 
-/* A case of a source that this configuration does not know, which waits for one that does (expand.c), is not read with x. */
+/* A case of a source that this configuration does not know, which waits for one that does (expand.c), is not read with x; nor is
+ * one that a person has let past by a policy of which this replica was not told yet. */
 static bool is_read_with(void *ctx, const char *source)
 {
     const struct expansion *x = ctx;
@@ -69,10 +70,17 @@ static bool is_read_with(void *ctx, const char *source)
  * that would wait for as long as there is such a thing. */
 static int64_t others(struct expansion *x)
 {
-    int64_t n = 0;
+    int64_t n = 0, now = clock_wall_ms(x->g->clock);
+    const struct case_waiting which = {
+        .tenant = x->c.tenant,
+        .until = now + GATHER_MAX_MS,
+        .counts = is_read_with,
+        .ctx = x,
+        .policy = policy_hash(x->rt->config->policy),
+        /* alone nobody waits for that (grounds_may_be_newer) */
+        .since = db_is_shared(x->g->store->db) ? now - ENGINE_NEWER_CONFIG_MS : INT64_MAX};
 
-    (void)store_case_waiting(x->g->store, x->c.tenant, clock_wall_ms(x->g->clock) + GATHER_MAX_MS,
-                             is_read_with, x, &n, NULL); /* none, as far as anybody knows */
+    (void)store_case_waiting(x->g->store, &which, &n, NULL); /* none, as far as anybody knows */
     return n;
 }
 

@@ -692,34 +692,36 @@ enum err_code step_move(struct db_tx *tx, int64_t case_id, int64_t n, enum step_
 }
 
 struct waiting {
-    const char *tenant;
-    case_source_fn counts;
-    void *ctx;
-    int64_t until, count;
+    const struct case_waiting *which;
+    int64_t count;
 };
 
 static enum err_code count_waiting(struct db_tx *tx, void *arg, struct err *e)
 {
     struct waiting *w = arg;
+    const struct case_waiting *of = w->which;
     struct db_rows *rows;
     enum err_code code =
         db_query(tx, e, &rows,
                  "SELECT c.source, count(*) FROM work w JOIN cases c ON c.id = w.id"
                  " WHERE w.kind = $1 AND w.due <= $2 AND w.owner IS NULL"
-                 " AND c.tenant = $3 AND c.state IN ('received', 'expanding',"
-                 " 'deciding') GROUP BY c.source",
-                 "iit", (int64_t)WORK_CASE, w->until, w->tenant);
+                 " AND c.tenant = $3 AND c.state IN ('received', 'expanding', 'deciding')"
+                 " AND NOT (c.state = 'deciding' AND EXISTS (SELECT 1 FROM question_cases m"
+                 " JOIN questions q ON q.id = m.question_id WHERE m.case_id = c.id"
+                 " AND m.spent = 0 AND q.state = 'approved' AND q.kind <> 'failure'"
+                 " AND q.ended > $4 AND q.policy <> $5)) GROUP BY c.source",
+                 "iitit", (int64_t)WORK_CASE, of->until, of->tenant, of->since, of->policy);
 
     w->count = 0;
     while (!code && db_next(rows))
-        w->count += w->counts(w->ctx, db_text(rows, 0)) ? db_int(rows, 1) : 0;
+        w->count += of->counts(of->ctx, db_text(rows, 0)) ? db_int(rows, 1) : 0;
     return code ? code : db_rows_end(rows, e);
 }
 
-enum err_code store_case_waiting(struct store *s, const char *tenant, int64_t until,
-                                 case_source_fn counts, void *ctx, int64_t *ret, struct err *e)
+enum err_code store_case_waiting(struct store *s, const struct case_waiting *which, int64_t *ret,
+                                 struct err *e)
 {
-    struct waiting w = {.tenant = tenant, .counts = counts, .ctx = ctx, .until = until};
+    struct waiting w = {.which = which};
     enum err_code code = db_read(s->db, count_waiting, &w, e);
 
     if (!code)

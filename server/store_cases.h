@@ -90,10 +90,19 @@ enum err_code store_case_count_shared(struct store *s, int64_t isolation, int64_
 enum err_code store_case_count(struct store *s, int64_t ret[CASE_STATES], struct err *e);
 
 typedef bool (*case_source_fn)(void *ctx, const char *source);
-/** Cases of a tenant that are to be read by then (wall ms), and that nobody has in hand; of those sources for which counts says
- *  so. */
-enum err_code store_case_waiting(struct store *s, const char *tenant, int64_t until,
-                                 case_source_fn counts, void *ctx, int64_t *ret, struct err *e);
+/* Which cases store_case_waiting counts. */
+struct case_waiting {
+    const char *tenant;
+    int64_t until;         /* to be read by then, wall ms */
+    case_source_fn counts; /* of those sources for which this says so */
+    void *ctx;
+    /* Not those that a person has let past since then, by another policy than this: they wait for that. */
+    const char *policy;
+    int64_t since;
+};
+/** Cases of a tenant that are to be read, and that nobody has in hand. */
+enum err_code store_case_waiting(struct store *s, const struct case_waiting *which, int64_t *ret,
+                                 struct err *e);
 /** Puts off to due (wall ms) what of a tenant's waits to be read and would be due before, unless it has waited since before
  *  `since` or is claimed. One transaction. */
 enum err_code store_case_wait(struct store *s, const char *tenant, int64_t due, int64_t since,

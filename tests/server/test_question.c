@@ -810,6 +810,59 @@ static void test_question__what_was_let_past_waits_for_a_replica_that_was_told(v
     }
 }
 
+/* What waits for that is not read meanwhile, and holds no alert up that is alone. */
+static void test_question__what_waits_for_the_policy_of_a_yes_holds_no_alert_up(void **state)
+{
+#define LET_PAST 6
+    char url[POSTGRES_URL_MAX];
+    struct question_record *list;
+    enum question_state now;
+    struct rig told, other;
+    struct err e = {0};
+    size_t n = 0;
+    int64_t mine;
+
+    (void)state;
+    if (!postgres_start(NULL))
+        skip();
+    rig_open_on(&told, RULES_ASK, postgres_url(url));
+    rig_open_on(&other, RULES_OTHER, url);
+    peer_forget(told.peer);
+    rig_says(&told, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&told, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&told, "GET", LIST, 0, 200, NOTHING);
+    rig_afresh(&other);
+    rig_says(&other, "GET", LIST, 0, 200, NOTHING);
+    for (int i = 0; i < LET_PAST; i++) {
+        const char *alert = arena_fmt(told.arena, "da%d_-9", i);
+
+        rig_says(&told, "GET", arena_fmt(told.arena, GET_ALERT "%s", alert), 0, 200,
+                 arena_fmt(told.arena,
+                           "{\"id\":\"%s\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}",
+                           alert));
+        (void)rig_push(&told, alert, MACHINE);
+        (void)rig_work(&told);
+    }
+    assert_int_equal(
+        store_question_list(told.store, told.arena, QUESTION_OPEN, 0, 9, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, LET_PAST);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(question_answer(told.g,
+                                         &(struct question_answer){.question = list[i].id,
+                                                                   .person = "a@x.example",
+                                                                   .way = "operator",
+                                                                   .yes = true},
+                                         &now, &e),
+                         ERR_OK);
+    (void)rig_work(&other);
+    mine = rig_push(&other, ALERT, MACHINE);
+    (void)rig_work(&other);
+    assert_int_equal(rig_case(&other, mine).state,
+                     CASE_WAITING); /* it is judged, and a person asked */
+    rig_close(&told);
+    rig_close(&other);
+}
+
 /* The same where the case itself asks, as Defender could not be looked at when it was its turn: by a canary of before nobody is
  * asked once more. */
 static void test_question__a_replica_that_was_not_told_yet_asks_nobody_again(void **state)
@@ -3279,6 +3332,7 @@ int main(void)
         cmocka_unit_test(test_question__another_policy_makes_it_void),
         cmocka_unit_test(test_question__a_replica_that_was_not_told_yet_voids_nothing),
         cmocka_unit_test(test_question__what_was_let_past_waits_for_a_replica_that_was_told),
+        cmocka_unit_test(test_question__what_waits_for_the_policy_of_a_yes_holds_no_alert_up),
         cmocka_unit_test(test_question__a_replica_that_was_not_told_yet_asks_nobody_again),
         cmocka_unit_test(
             test_question__an_heir_that_was_let_past_waits_for_a_replica_that_was_told),

@@ -19,7 +19,8 @@
 #include "store_notices.h"
 #include "verify.h"
 
-#define CASES_AT_ONCE 200
+#define CASES_AT_ONCE   200
+#define OVERDUE_MOST_MS (15 * SECOND_MS)
 
 /* ---- whom to ask ------------------------------------------------------------------------------ */
 
@@ -250,6 +251,15 @@ static int64_t mail_pace(const struct question_record *q)
     return quarter < QUESTION_AGAIN_MS ? quarter : QUESTION_AGAIN_MS;
 }
 
+/* A question's time is over and it has not ended: where a replica that is gone had it in hand its lease runs out first. Whoever
+ * waits for that is judged anew each time, which costs calls: later and later. */
+static int64_t overdue_pace(int64_t overdue_ms)
+{
+    return overdue_ms < SECOND_MS         ? SECOND_MS
+           : overdue_ms < OVERDUE_MOST_MS ? overdue_ms
+                                          : OVERDUE_MOST_MS;
+}
+
 /* No mail may come any more before q is over, so nobody would be asked about this case: it is judged anew when that is so, with
  * all that come meanwhile, and begins a question of its own. */
 static enum err_code wait_for_next(struct db_tx *tx, struct step *s,
@@ -257,7 +267,7 @@ static enum err_code wait_for_next(struct db_tx *tx, struct step *s,
 {
     struct case_record c = *s->c;
     struct work claim = *s->work;
-    int64_t due = q->expires > now ? question_next_at(q) : now + SECOND_MS;
+    int64_t due = q->expires > now ? question_next_at(q) : now + overdue_pace(now - q->expires);
     enum err_code code = step_move(tx, c.id, s->n, STEP_WAITING, q->what, now, e);
 
     if (!code)

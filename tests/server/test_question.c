@@ -2280,6 +2280,32 @@ static void test_question__who_waits_for_the_next_question_waits_for_the_end_of_
     }
 }
 
+/* The replica that had the question in hand is gone: until its lease has run out nobody ends it. */
+static void test_question__who_waits_for_a_question_in_dead_hands_uses_up_no_calls(void **state)
+{
+    struct question_record first;
+    struct work theirs;
+    struct rig r;
+    size_t before;
+
+    (void)state;
+    many(&r, "{canary: 1, ask: {within: 4m}}");
+    (void)push_many(&r, 0, 1);
+    first = newest(&r);
+    rig_pass(&r, 200 * SECOND_MS, 10 * SECOND_MS);
+    script_many(&r);
+    (void)push_many(&r, 1, 2);
+    hands_turn(&r.hands, first.expires - clock_wall_ms(&r.hands.clock));
+    assert_true(rig_claim(&r, WORK_QUESTION, &theirs));
+    before = rig_seen(&r, "GET", GET_ALERT);
+    rig_pass(&r, 28 * SECOND_MS, SECOND_MS);
+    assert_int_equal(newest(&r).id, first.id);
+    assert_true(rig_seen(&r, "GET", GET_ALERT) - before < 8);
+    rig_pass(&r, 20 * SECOND_MS, SECOND_MS);
+    assert_int_not_equal(newest(&r).id, first.id);
+    rig_close(&r);
+}
+
 /* Nor where the last case that was asked about is dropped: nobody is asked any more. */
 static void test_question__who_waits_for_the_next_question_waits_for_no_dropped_case(void **state)
 {
@@ -3319,6 +3345,7 @@ int main(void)
         cmocka_unit_test(test_question__who_is_held_back_late_is_asked_about_all_the_same),
         cmocka_unit_test(
             test_question__who_waits_for_the_next_question_waits_for_the_end_of_this_one),
+        cmocka_unit_test(test_question__who_waits_for_a_question_in_dead_hands_uses_up_no_calls),
         cmocka_unit_test(test_question__who_waits_for_the_next_question_waits_for_no_dropped_case),
         cmocka_unit_test(test_question__nobodys_time_is_over_before_he_is_asked),
         cmocka_unit_test(test_question__an_answer_before_the_first_mail_is_in_time),

@@ -260,6 +260,16 @@ static int64_t overdue_pace(int64_t overdue_ms)
                                           : OVERDUE_MOST_MS;
 }
 
+/* When its newcomers are told of after now. The last mail leaves as long to answer as there is between two. */
+static int64_t next_mail(const struct question_record *q, int64_t now)
+{
+    int64_t next = now + mail_pace(q), last = q->expires - mail_pace(q);
+
+    if (now < last && next > last)
+        next = last;
+    return next < q->expires ? next : q->expires;
+}
+
 /* No mail may come any more before q is over, so nobody would be asked about this case: it is judged anew when that is so, with
  * all that come meanwhile, and begins a question of its own. */
 static enum err_code wait_for_next(struct db_tx *tx, struct step *s,
@@ -287,7 +297,7 @@ enum err_code question_hold(struct db_tx *tx, struct step *s, struct runtime *rt
     bool found = false;
     enum err_code code = question_find_open(tx, s->arena, h->scope, &q, &found, e);
 
-    if (!code && found && q.expires - now <= mail_pace(&q))
+    if (!code && found && q.expires - now <= mail_pace(&q) + QUESTION_GATHER_MS)
         return wait_for_next(tx, s, &q, now, e);
     if (!code && !found) {
         q = (struct question_record){.id = id_new(s->engine->clock),
@@ -833,7 +843,6 @@ static enum err_code mind_the_clock(struct db_tx *tx, struct question_record *q,
 static enum err_code due_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct due *d = arg;
-    int64_t next;
     enum err_code code = question_load(tx, d->x.arena, d->w->id, &d->q, e);
 
     d->ended = d->first = false;
@@ -857,8 +866,7 @@ static enum err_code due_fn(struct db_tx *tx, void *arg, struct err *e)
         return work_again(tx, d->w, d->q.expires, 0, e);
     d->first = d->q.told == 0;
     code = mail_many(tx, d->x.g, d->x.rt, d->x.arena, &d->q, d->x.now, e);
-    next = d->x.now + mail_pace(&d->q);
-    return code ? code : work_again(tx, d->w, next < d->q.expires ? next : d->q.expires, 0, e);
+    return code ? code : work_again(tx, d->w, next_mail(&d->q, d->x.now), 0, e);
 }
 
 void question_run(struct engine *g, struct work *w)

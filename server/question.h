@@ -15,7 +15,8 @@
 #include "store_questions.h"
 
 /* The first mail about a question over many waits so long, so that it can name more than the first of them; the
- * next one comes when more have joined, and not sooner than this, or a quarter of the time that there is to answer. */
+ * next one comes when more have joined, and not sooner than this, or a quarter of the time that there is to answer; but the last
+ * leaves as long to answer. */
 #define QUESTION_GATHER_MS (5 * SECOND_MS)
 #define QUESTION_AGAIN_MS  (15 * MINUTE_MS)
 

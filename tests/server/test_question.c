@@ -2250,6 +2250,24 @@ static void test_question__who_is_held_back_late_is_asked_about_all_the_same(voi
     }
 }
 
+/* Whoever is asked about what was held back last has time to answer, however long the question's own is. */
+static void test_question__who_is_asked_last_has_time_to_answer(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    many(&r, "{canary: 1, ask: {within: 61m}}");
+    (void)push_many(&r, 0, 1);
+    rig_pass(&r, 45 * MINUTE_MS + 30 * SECOND_MS, 10 * SECOND_MS);
+    script_many(&r);
+    (void)push_many(&r, 1, 2);
+    while (newest(&r).told < 2 && newest(&r).state == QUESTION_OPEN)
+        rig_pass(&r, 10 * SECOND_MS, 10 * SECOND_MS);
+    assert_int_equal(newest(&r).told, 2);
+    assert_true(newest(&r).expires - clock_wall_ms(&r.hands.clock) >= 14 * MINUTE_MS);
+    rig_close(&r);
+}
+
 /* Who waits for the next question waits no longer than for the end of this one, whenever that is answered. */
 static void test_question__who_waits_for_the_next_question_waits_for_the_end_of_this_one(
     void **state)
@@ -3343,6 +3361,7 @@ int main(void)
         cmocka_unit_test(test_question__a_clock_set_back_makes_no_time_longer),
         cmocka_unit_test(test_question__many_are_told_in_time_that_nobody_answered),
         cmocka_unit_test(test_question__who_is_held_back_late_is_asked_about_all_the_same),
+        cmocka_unit_test(test_question__who_is_asked_last_has_time_to_answer),
         cmocka_unit_test(
             test_question__who_waits_for_the_next_question_waits_for_the_end_of_this_one),
         cmocka_unit_test(test_question__who_waits_for_a_question_in_dead_hands_uses_up_no_calls),

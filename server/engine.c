@@ -104,6 +104,7 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
         .ctx = g,
     };
     enum err_code code = ERR_OK;
+    struct err why;
 
     /* SQLite's lock file says that this process is alone with the store, so every lease is a dead one's. Among
      * replicas leases run out. */
@@ -112,6 +113,8 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
     memcpy(g->runs, runs, sizeof g->runs);
     if (!code)
         code = runtime_keep(g->runtime, g->store, e);
+    if (!code && store_work_ask_now(g->store, &why)) /* mail.to may be another since the last run */
+        log_event(LOG_WARN, "not_hurried", LOG_ERR(&why));
     if (!code)
         code = workers_start(&options, &g->workers, e);
     return code ? code : db_listen(g->store->db, hinted, g, e);
@@ -195,13 +198,24 @@ enum err_code engine_unknown(struct db_tx *tx, struct engine *g, const struct ru
                                   w->attempts - (w->attempts > 0), e);
 }
 
+static bool is_same_list(const struct text_list *a, const struct text_list *b)
+{
+    bool same = a->count == b->count;
+
+    for (size_t i = 0; i < a->count && same; i++)
+        same = strcmp(a->items[i], b->items[i]) == 0;
+    return same;
+}
+
 void engine_use(struct engine *g, struct runtime *r)
 {
     struct runtime *old;
     struct err e;
+    bool others; /* are to be asked */
 
     pthread_mutex_lock(&g->lock);
     old = g->runtime;
+    others = !is_same_list(&old->config->mail.to, &r->config->mail.to);
     runtime_inherit(r, old);
     pthread_mutex_unlock(&g->lock);
     if (runtime_keep(r, g->store, &e)) /* a new tenant's; it is counted all the same */
@@ -212,6 +226,8 @@ void engine_use(struct engine *g, struct runtime *r)
     runtime_unref(old);
     if (store_work_try_now(g->store, &e))
         log_event(LOG_WARN, "not_hurried", LOG_ERR(&e)); /* they come when they are due */
+    if (others && store_work_ask_now(g->store, &e))
+        log_event(LOG_WARN, "not_hurried", LOG_ERR(&e));
     engine_kick(g);
 }
 

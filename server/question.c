@@ -123,29 +123,47 @@ static enum err_code wait(struct db_tx *tx, struct step *s, const char *why, int
     return code ? code : work_done(tx, &claim, e);
 }
 
-static enum err_code mail_case(struct db_tx *tx, struct asking *x, const struct question_record *q,
-                               const char *action, struct err *e)
-{
-    struct step *s = x->s;
-    struct invitation *list;
-    size_t n = 0;
-    struct notice notice = {
-        .kind = NOTICE_QUESTION, .why = q->what, .c = s->c, .facts = s->facts, .doubt = s->c->why};
-    struct notice_question nq = {
-        .id = q->id, .expires = q->expires, .people = q->people, .action = action};
-    enum err_code code = invitation_list(tx, s->arena, q->id, &list, &n, e);
+/* A mail to each of `to` about a question over one case. */
+struct case_mail {
+    struct engine *g;
+    struct runtime *rt;
+    struct arena *arena;
+    const struct question_record *q;
+    const struct case_record *c;
+    const struct facts *facts; /* NULL: as they are stored */
+    const char *action;
+    const struct invitation *to;
+    size_t n;
+    bool besides; /* others have been asked before: it is no news of the case */
+};
 
-    if (code)
-        return code;
-    nq.links = arena_array(s->arena, n + 1, sizeof *nq.links);
-    if (!nq.links)
+static enum err_code mail_case(struct db_tx *tx, const struct case_mail *m, int64_t now,
+                               struct err *e)
+{
+    const char **to = arena_array(m->arena, m->n + 1, sizeof *to);
+    struct notice notice = {.kind = NOTICE_QUESTION,
+                            .why = m->q->what,
+                            .c = m->c,
+                            .facts = m->facts,
+                            .doubt = m->c->why,
+                            .aside = m->besides};
+    struct notice_question nq = {
+        .id = m->q->id, .expires = m->q->expires, .people = m->q->people, .action = m->action};
+
+    nq.links = arena_array(m->arena, m->n + 1, sizeof *nq.links);
+    if (!nq.links || !to)
         return err_set(e, ERR_NOMEM, "question");
-    for (size_t i = 0; i < n; i++)
-        nq.links[nq.n_links++] =
-            (struct notice_link){list[i].address, question_link(s->engine, s->runtime, s->arena,
-                                                                list[i].id, q->expires)};
+    for (size_t i = 0; i < m->n; i++) {
+        to[i] = m->to[i].address;
+        nq.links[nq.n_links++] = (struct notice_link){
+            to[i], question_link(m->g, m->rt, m->arena, m->to[i].id, m->q->expires)};
+    }
     notice.question = &nq;
-    return notice_put(tx, s->engine, s->runtime, s->arena, &notice, x->now, e);
+    if (m->besides) { /* nor is it posted once more */
+        notice.to = to;
+        notice.n_to = m->n;
+    }
+    return notice_put(tx, m->g, m->rt, m->arena, &notice, now, e);
 }
 
 static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -162,7 +180,8 @@ static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
                                 .expires = x->now + x->terms->within_ms};
     const char *action = NULL;
     const char *const *to;
-    size_t n_to;
+    struct invitation *list;
+    size_t n_to, n = 0;
     enum err_code code;
 
     x->outdated = !engine_is_in_force(s->engine, s->runtime);
@@ -179,7 +198,19 @@ static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!code)
         code = invite(tx, s->engine, q.id, to, n_to, e);
     if (!code)
-        code = mail_case(tx, x, &q, action, e);
+        code = invitation_list(tx, s->arena, q.id, &list, &n, e);
+    if (!code)
+        code = mail_case(tx,
+                         &(struct case_mail){.g = s->engine,
+                                             .rt = s->runtime,
+                                             .arena = s->arena,
+                                             .q = &q,
+                                             .c = s->c,
+                                             .facts = s->facts,
+                                             .action = action,
+                                             .to = list,
+                                             .n = n},
+                         x->now, e);
     return code ? code : wait(tx, s, "a person is asked", x->now, e);
 }
 
@@ -326,31 +357,105 @@ static bool has_address(const char *const *list, size_t n, const char *address)
     return false;
 }
 
+/* The terms of a question, by the policy that it was asked by, which is in force. */
+static enum err_code terms_of(struct db_tx *tx, struct arena *a, const struct runtime *rt,
+                              const struct question_record *q, struct policy_terms *ret,
+                              struct err *e)
+{
+    AUTO(json_freep) struct json *args = NULL;
+    struct question_case *of;
+    struct step_record *steps;
+    size_t n = 0, n_steps = 0;
+    enum err_code code;
+
+    *ret = *policy_terms(rt->config->policy);
+    if (q->kind != QUESTION_STEP) /* whose terms are the step's own */
+        return ERR_OK;
+    code = question_cases(tx, a, q->id, 0, 1, &of, &n, e);
+    if (!code && n)
+        code = case_steps(tx, a, of->case_id, &steps, &n_steps, e);
+    for (size_t i = 0; i < n_steps && !code; i++)
+        if (steps[i].n == of->n)
+            code = json_parse(steps[i].args, strlen(steps[i].args), &args, e);
+    return code ? code : question_approvers(json_get(args, "approvers"), a, ret, e);
+}
+
+/* Whom a question was sent to. */
+struct asked {
+    struct invitation *list;
+    size_t n, old; /* the first so many have been asked before */
+};
+
 /* mail.to may have changed since people were asked: who is new there gets a link, too, and who is not there any more nothing, for
  * his is good for nothing (check_asked). Under another policy nobody may answer: it stays as it was. */
 static enum err_code mind_the_list(struct db_tx *tx, struct engine *g, const struct runtime *rt,
                                    struct arena *a, const struct question_record *q,
-                                   struct invitation **list, size_t *n, struct err *e)
+                                   struct asked *ret, struct err *e)
 {
-    const char *const *to, **had = arena_array(a, *n + 1, sizeof *had);
-    enum err_code code = had ? ERR_OK : err_set(e, ERR_NOMEM, "invitations");
-    size_t n_to, kept = 0;
+    struct invitation *all;
+    struct policy_terms terms;
+    const char *const *to, **had;
+    size_t n_to, n = 0, n_had;
+    enum err_code code = invitation_list(tx, a, q->id, &ret->list, &ret->n, e);
 
+    ret->old = n_had = ret->n;
     if (code || strcmp(q->policy, policy_hash(rt->config->policy)) != 0)
         return code;
-    people_of(policy_terms(rt->config->policy), rt, &to, &n_to);
-    for (size_t i = 0; i < *n; i++)
-        had[i] = (*list)[i].address;
+    had = arena_array(a, n_had + 1, sizeof *had);
+    code = had ? terms_of(tx, a, rt, q, &terms, e) : err_set(e, ERR_NOMEM, "invitations");
+    if (code)
+        return code;
+    people_of(&terms, rt, &to, &n_to);
+    for (size_t i = 0; i < n_had; i++)
+        had[i] = ret->list[i].address;
     for (size_t i = 0; i < n_to && !code; i++)
-        if (!has_address(had, *n, to[i]))
+        if (!has_address(had, n_had, to[i]))
             code = invite(tx, g, q->id, &to[i], 1, e);
     if (!code)
-        code = invitation_list(tx, a, q->id, list, n, e);
-    for (size_t i = 0; i < *n && !code; i++)
-        if (has_address(to, n_to, (*list)[i].address))
-            (*list)[kept++] = (*list)[i];
-    *n = kept;
+        code = invitation_list(tx, a, q->id, &all, &n, e);
+    ret->list = arena_array(a, n + 1, sizeof *ret->list);
+    if (!code && !ret->list)
+        code = err_set(e, ERR_NOMEM, "invitations");
+    ret->n = ret->old = 0;
+    for (size_t i = 0; i < n && !code; i++)
+        if (has_address(to, n_to, all[i].address) && has_address(had, n_had, all[i].address))
+            ret->list[ret->n++] = all[i];
+    ret->old = ret->n;
+    for (size_t i = 0; i < n && !code; i++)
+        if (!has_address(had, n_had, all[i].address))
+            ret->list[ret->n++] = all[i];
     return code;
+}
+
+/* Those of one over a single case, who were all asked when it was made, but for who came into mail.to since. */
+static enum err_code mail_newcomers(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                    struct arena *a, const struct question_record *q, int64_t now,
+                                    struct err *e)
+{
+    struct asked asked = {.n = 0};
+    struct question_case *of;
+    struct case_record c;
+    size_t n = 0;
+    enum err_code code = mind_the_list(tx, g, rt, a, q, &asked, e);
+
+    if (code || asked.n == asked.old || !rt->config->mail.server)
+        return code;
+    code = question_cases(tx, a, q->id, 0, 1, &of, &n, e);
+    if (code || !n)
+        return code;
+    code = case_load(tx, a, of->case_id, &c, e);
+    return code ? code
+                : mail_case(tx,
+                            &(struct case_mail){.g = g,
+                                                .rt = rt,
+                                                .arena = a,
+                                                .q = q,
+                                                .c = &c,
+                                                .action = of->action,
+                                                .to = asked.list + asked.old,
+                                                .n = asked.n - asked.old,
+                                                .besides = true},
+                            now, e);
 }
 
 /* Nobody can be mailed. */
@@ -365,32 +470,36 @@ static enum err_code ask_by_posts(struct db_tx *tx, struct engine *g, struct run
     return question_post_put(tx, g, rt, a, q, of, now, e);
 }
 
-/* One mail to each who may answer; on record is how many cases there have been by then. */
+/* One mail to each who may answer, if there is news for him; on record is how many cases there have been by then. */
 static enum err_code mail_many(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                struct arena *a, const struct question_record *q, int64_t now,
                                struct err *e)
 {
-    struct invitation *list;
+    struct asked asked = {.n = 0};
     struct question_extent of = {.cases = 0};
     int64_t ever = 0;
-    size_t n = 0;
+    size_t first = 0;
     enum err_code code = question_count_ever(tx, q->id, &ever, e);
 
     if (!code)
-        code = invitation_list(tx, a, q->id, &list, &n, e);
+        code = q->state == QUESTION_OPEN ? mind_the_list(tx, g, rt, a, q, &asked, e)
+                                         : invitation_list(tx, a, q->id, &asked.list, &asked.n, e);
     if (code)
         return code;
-    if (q->state == QUESTION_OPEN && ever <= q->told)
-        return ERR_OK; /* nothing new */
+    if (q->state == QUESTION_OPEN && ever <= q->told) { /* nothing new, but for who is */
+        first = asked.old;
+        if (first == asked.n)
+            return ERR_OK;
+    }
     code = question_extent_read(tx, a, q->id, &of, e);
-    if (!code && q->state == QUESTION_OPEN)
-        code = mind_the_list(tx, g, rt, a, q, &list, &n, e);
     if (code)
         return code;
-    if ((!rt->config->mail.server || !n) && q->state == QUESTION_OPEN) /* else each case is told */
+    if ((!rt->config->mail.server || !asked.n) &&
+        q->state == QUESTION_OPEN) /* else each case is told */
         code = ask_by_posts(tx, g, rt, a, q, &of, now, e);
-    for (size_t i = 0; i < n && !code && rt->config->mail.server; i++)
-        code = question_mail_put(tx, g, rt, a, &(struct question_mail){q, &list[i], &of}, now, e);
+    for (size_t i = first; i < asked.n && !code && rt->config->mail.server; i++)
+        code = question_mail_put(tx, g, rt, a, &(struct question_mail){q, &asked.list[i], &of}, now,
+                                 e);
     return code ? code : question_told(tx, q, ever, e);
 }
 
@@ -670,33 +779,20 @@ static const char *sentence(const struct answering *w, const struct answer_recor
 static enum err_code check_asked(struct db_tx *tx, struct answering *w, const char *address,
                                  struct err *e)
 {
-    AUTO(json_freep) struct json *args = NULL;
-    struct policy_terms terms = *policy_terms(w->x.rt->config->policy);
+    struct policy_terms terms;
     const char *const *to;
-    struct question_case *of;
-    struct step_record *steps;
-    size_t n = 0, n_steps = 0, n_to;
-    enum err_code code = ERR_OK;
+    size_t n_to;
+    enum err_code code = terms_of(tx, w->x.arena, w->x.rt, &w->q, &terms, e);
 
-    if (w->q.kind == QUESTION_STEP) { /* whose terms are the step's own */
-        code = question_cases(tx, w->x.arena, w->q.id, 0, 1, &of, &n, e);
-        if (!code && n)
-            code = case_steps(tx, w->x.arena, of->case_id, &steps, &n_steps, e);
-        for (size_t i = 0; i < n_steps && !code; i++)
-            if (steps[i].n == of->n)
-                code = json_parse(steps[i].args, strlen(steps[i].args), &args, e);
-        if (!code)
-            code = question_approvers(json_get(args, "approvers"), w->x.arena, &terms, e);
-    }
+    if (code)
+        return code;
     people_of(&terms, w->x.rt, &to, &n_to);
-    for (size_t i = 0; i < n_to && !code; i++)
-        if (strcasecmp(to[i], address) == 0)
-            return ERR_OK;
-    return code ? code
-                : err_set(
-                      e, ERR_CONFLICT,
-                      "%s is not one of those who may answer any more: mail.to has changed since",
-                      address);
+    return has_address(to, n_to, address)
+               ? ERR_OK
+               : err_set(
+                     e, ERR_CONFLICT,
+                     "%s is not one of those who may answer any more: mail.to has changed since",
+                     address);
 }
 
 /* Would this answer be taken now? Where approvers are to prove who they are a link alone says nothing, also where it was enough
@@ -862,8 +958,13 @@ static enum err_code due_fn(struct db_tx *tx, void *arg, struct err *e)
                     : close_question(tx, &d->x, &d->q, QUESTION_EXPIRED, "nobody answered in time",
                                      e);
     }
-    if (question_is_of_one(d->q.kind))
-        return work_again(tx, d->w, d->q.expires, 0, e);
+    if (!engine_is_in_force(
+            d->x.g, d->x.rt)) /* who is to be asked says that one, which has found it claimed */
+        return work_again(tx, d->w, d->x.now, 0, e);
+    if (question_is_of_one(d->q.kind)) {
+        code = mail_newcomers(tx, d->x.g, d->x.rt, d->x.arena, &d->q, d->x.now, e);
+        return code ? code : work_again(tx, d->w, d->q.expires, 0, e);
+    }
     d->first = d->q.told == 0;
     code = mail_many(tx, d->x.g, d->x.rt, d->x.arena, &d->q, d->x.now, e);
     return code ? code : work_again(tx, d->w, next_mail(&d->q, d->x.now), 0, e);

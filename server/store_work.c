@@ -230,22 +230,35 @@ enum err_code store_work_hurry(struct store *s, struct err *e)
     return code ? err_in(e, "after the clock was set back"), code : ERR_OK;
 }
 
-static enum err_code try_now(struct db_tx *tx, void *arg, struct err *e)
+struct hastening {
+    enum work_kind kind;
+    int64_t now, tries; /* tried so often at the least */
+};
+
+static enum err_code hasten(struct db_tx *tx, void *arg, struct err *e)
 {
-    const int64_t *now = arg;
+    const struct hastening *h = arg;
 
     return db_run(tx, e, NULL,
-                  "UPDATE work SET due = $1 WHERE owner IS NULL AND kind = $2 AND attempts > 0"
-                  " AND due > $3 AND due < $4",
-                  "iiii", *now, (int64_t)WORK_CASE, *now, WORK_PARKED);
+                  "UPDATE work SET due = $1 WHERE owner IS NULL AND kind = $2 AND attempts >= $3"
+                  " AND due > $4 AND due < $5",
+                  "iiiii", h->now, (int64_t)h->kind, h->tries, h->now, WORK_PARKED);
 }
 
 enum err_code store_work_try_now(struct store *s, struct err *e)
 {
-    int64_t now = clock_wall_ms(s->clock);
-    enum err_code code = db_write(s->db, try_now, &now, e);
+    struct hastening h = {.kind = WORK_CASE, .now = clock_wall_ms(s->clock), .tries = 1};
+    enum err_code code = db_write(s->db, hasten, &h, e);
 
     return code ? err_in(e, "make due what was tried in vain"), code : ERR_OK;
+}
+
+enum err_code store_work_ask_now(struct store *s, struct err *e)
+{
+    struct hastening h = {.kind = WORK_QUESTION, .now = clock_wall_ms(s->clock)};
+    enum err_code code = db_write(s->db, hasten, &h, e);
+
+    return code ? err_in(e, "make due what people are asked"), code : ERR_OK;
 }
 
 static enum err_code count(struct db_tx *tx, void *arg, struct err *e)

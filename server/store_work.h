@@ -98,6 +98,8 @@ enum err_code store_work_hurry(struct store *s, struct err *e);
 /** A new configuration is in force, and it may be the cure (a renewed secret): cases that were tried in vain and
  *  wait to be tried again are due now. */
 enum err_code store_work_try_now(struct store *s, struct err *e);
+/** And other people may be to be asked: questions that are open are due now, and see to that (question.c). */
+enum err_code store_work_ask_now(struct store *s, struct err *e);
 /** Rows of a kind that nobody holds and that are due until then, wall ms. */
 enum err_code store_work_waiting(struct store *s, enum work_kind kind, int64_t until, int64_t *ret,
                                  struct err *e);

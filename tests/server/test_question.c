@@ -2496,6 +2496,58 @@ static void test_question__who_is_asked_about_many_is_who_may_answer(void **stat
     rig_close(&r);
 }
 
+static enum err_code read_asked(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct subject *s = arg;
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT t.address FROM notices n JOIN recipients t ON t.notice_id = n.id"
+                 " WHERE n.kind = 'question' ORDER BY n.id",
+                 "");
+
+    s->text = "";
+    while (!code && db_next(rows))
+        s->text = arena_fmt(s->arena, "%s%s ", s->text, db_text(rows, 0));
+    return code ? code : db_rows_end(rows, e);
+}
+
+/* Who may answer by now is asked, though nothing more is held back: nobody else could. By an ask of a rule, and by one over many. */
+static void test_question__who_may_answer_since_is_asked(void **state)
+{
+    static const char *const rows[] = {RULES_ASK, RULES_ISOLATE_AND_MAIL "safety: {canary: 1}\n",
+                                       RULES_TWO};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        bool by_name = strstr(rows[i], "approvers") != NULL;
+        struct subject s;
+        struct err e = {0};
+        struct rig r;
+        int64_t id;
+
+        scene(&r, rows[i]);
+        s = (struct subject){.arena = r.arena};
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+        write_to(&r, rows[i], "new@contoso.example");
+        (void)rig_work(&r);
+        write_to(&r, rows[i], "new@contoso.example"); /* and once */
+        rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+        assert_int_equal(db_read(r.store->db, read_asked, &s, NULL), ERR_OK);
+        assert_string_equal(s.text, by_name ? "a@x.example b@x.example "
+                                            : "soc@contoso.example new@contoso.example ");
+        assert_int_equal(newest(&r).state, QUESTION_OPEN);
+        assert_int_equal(say_by_link(&r, "new@contoso.example", true, &e),
+                         by_name ? ERR_CONFLICT : ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), !by_name);
+        assert_int_equal(rig_case(&r, id).state, CASE_WAITING);
+        rig_close(&r);
+    }
+}
+
 /* What people are told is how many machines there are: two alerts of one are no two machines. */
 static void test_question__many_tells_of_machines(void **state)
 {
@@ -3411,6 +3463,7 @@ int main(void)
         cmocka_unit_test(test_question__a_storm_counts_machines),
         cmocka_unit_test(test_question__many_calls_no_machine_free_that_is_isolated_since),
         cmocka_unit_test(test_question__who_is_asked_about_many_is_who_may_answer),
+        cmocka_unit_test(test_question__who_may_answer_since_is_asked),
         cmocka_unit_test(test_question__many_tells_of_machines),
         cmocka_unit_test(test_question__many_names_every_machine),
         cmocka_unit_test(test_question__what_others_wrote_is_harmless_in_the_mail_of_many),

@@ -66,9 +66,15 @@ static bool is_of(const char *policy, const struct config *config)
 bool grounds_may_be_newer(const struct approval *approval, const struct config *config,
                           const struct engine *g, int64_t now)
 {
-    return (approval->policy || approval->canary_policy) && !is_of(approval->policy, config) &&
-           !is_of(approval->canary_policy, config) && !is_of(approval->limits_policy, config) &&
-           engine_may_wait_for(g, approval->given, now);
+    const char *const by[] = {approval->policy, approval->canary_policy, approval->limits_policy,
+                              approval->failure_policy};
+    bool any = false, of_now = false;
+
+    for (size_t i = 0; i < sizeof by / sizeof *by; i++) {
+        any = any || by[i];
+        of_now = of_now || is_of(by[i], config);
+    }
+    return any && !of_now && engine_may_wait_for(g, approval->given, now);
 }
 
 /* What is stored of a case's last judgement. */

@@ -708,7 +708,7 @@ static enum err_code count_waiting(struct db_tx *tx, void *arg, struct err *e)
                  " AND c.tenant = $3 AND c.state IN ('received', 'expanding', 'deciding')"
                  " AND NOT (c.state = 'deciding' AND EXISTS (SELECT 1 FROM question_cases m"
                  " JOIN questions q ON q.id = m.question_id WHERE m.case_id = c.id"
-                 " AND m.spent = 0 AND q.state = 'approved' AND q.kind <> 'failure'"
+                 " AND m.spent = 0 AND q.state = 'approved'"
                  " AND q.ended > $4 AND q.policy <> $5)) GROUP BY c.source",
                  "iitit", (int64_t)WORK_CASE, of->until, of->tenant, of->since, of->policy);
 

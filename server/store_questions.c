@@ -358,8 +358,10 @@ enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
 
         if (db_int(rows, 5) > p.given)
             p.given = db_int(rows, 5);
-        if (kind == QUESTION_FAILURE)
+        if (kind == QUESTION_FAILURE) {
+            p.failure_policy = store_text(a, rows, 2, &nomem);
             continue;
+        }
         if (kind > QUESTION_STEP) {
             p.canary_policy = store_text(a, rows, 2, &nomem);
             if (kind > QUESTION_CANARY)

@@ -69,6 +69,7 @@ struct approval {
     int64_t given;                                   /* when the last of them came; 0: none */
     const char *what, *policy, *machine_id, *action; /* of the newest yes to a step; NULL: none */
     const char *canary_policy, *limits_policy;       /* of the newest yes to each; NULL: none */
+    const char *failure_policy; /* of the newest to go on after a step that failed; NULL: none */
 };
 
 /** Newest first; state QUESTION_STATES: any. */

@@ -810,6 +810,42 @@ static void test_question__what_was_let_past_waits_for_a_replica_that_was_told(v
     }
 }
 
+/* Nor does it undo a person's word that it goes on after a step that failed. */
+static void test_question__what_goes_on_waits_for_a_replica_that_was_told(void **state)
+{
+#define RULES_ON(steps)                                                                            \
+    "rules:\n  - {name: contain, when: {alert.severity: High}, do: [" steps "email: {}]}\n"
+    static const char rules[] = RULES_ON("{tag: {add: x}, on_failure: ask}, scan: {}, ");
+    char url[POSTGRES_URL_MAX];
+    enum question_state now;
+    struct rig told, other;
+    struct err e = {0};
+
+    (void)state;
+    if (!postgres_start(NULL))
+        skip();
+    rig_open_on(&told, rules, postgres_url(url));
+    rig_open_on(&other, RULES_ON("{tag: {add: x}, on_failure: ask}, "), url);
+    rig_afresh(&told);
+    rig_afresh(&other);
+    rig_says(&told, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&told, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+    rig_says(&other, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&other, "POST", SCAN, 0, 201,
+             ACTION_DOC(SCAN_ACTION, "RunAntiVirusScan", "Pending", "null", "11:13"));
+    (void)rig_push(&told, ALERT, MACHINE);
+    (void)rig_work(&told);
+    assert_int_equal(newest(&told).kind, QUESTION_FAILURE);
+    assert_int_equal(say(&told, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    rig_pass(&other, 10 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&other, "POST", SCAN), 0);
+    engine_use(other.g, rig_runtime(&other, rules));
+    rig_pass(&other, 10 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&other, "POST", SCAN), 1);
+    rig_close(&told);
+    rig_close(&other);
+}
+
 /* What waits for that is not read meanwhile, and holds no alert up that is alone. */
 static void test_question__what_waits_for_the_policy_of_a_yes_holds_no_alert_up(void **state)
 {
@@ -3430,6 +3466,7 @@ int main(void)
         cmocka_unit_test(test_question__another_policy_makes_it_void),
         cmocka_unit_test(test_question__a_replica_that_was_not_told_yet_voids_nothing),
         cmocka_unit_test(test_question__what_was_let_past_waits_for_a_replica_that_was_told),
+        cmocka_unit_test(test_question__what_goes_on_waits_for_a_replica_that_was_told),
         cmocka_unit_test(test_question__what_waits_for_the_policy_of_a_yes_holds_no_alert_up),
         cmocka_unit_test(test_question__a_replica_that_was_not_told_yet_asks_nobody_again),
         cmocka_unit_test(

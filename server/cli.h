@@ -138,6 +138,11 @@ enum err_code cli_start_config(const char *given, struct watch *files, struct co
  *  the first. */
 enum err_code cli_reload_config(const struct config *in_force, bool same_text, struct watch *files,
                                 struct config **ret, struct err *e);
+struct rest;
+
+/** For calls to Defender, Entra ID and other hosts, by the proxy that the environment names. As rest_new. */
+enum err_code cli_rest_new(struct rest **ret, struct err *e);
+
 /** What is fine in it and yet worth a word, as events `note`. */
 void cli_log_notes(const struct config *c);
 /**

@@ -200,7 +200,6 @@ static enum err_code judge_all(struct config *config, const struct policy *polic
                                const struct options *o, struct arena *a, struct buf *out,
                                struct err *e)
 {
-    const struct rest_options rest_options = {.user_agent = "cordon/" CORDON_VERSION};
     int64_t to = clock_wall_ms(clock_system());
     int64_t from = to - (o->days ? o->days : DAYS_USUAL) * DAY_MS;
     AUTO(rest_freep) struct rest *rest = NULL;
@@ -208,8 +207,7 @@ static enum err_code judge_all(struct config *config, const struct policy *polic
     AUTO(backtest_freep) struct backtest *b = NULL;
     AUTO(auto_free) struct stream *streams = calloc(config->n_tenants + 1, sizeof *streams);
     size_t n = 0;
-    enum err_code code =
-        streams ? rest_new(&rest_options, &rest, e) : err_set(e, ERR_NOMEM, "backtest");
+    enum err_code code = streams ? cli_rest_new(&rest, e) : err_set(e, ERR_NOMEM, "backtest");
 
     if (!code)
         code = runtime_new(config_ref(config), rest, clock_system(), &rt, e);

@@ -75,7 +75,6 @@ static int end_early(struct showing *s, const struct buf *json, const char *part
 
 int cmd_doctor(int argc, char **argv)
 {
-    const struct rest_options rest_options = {.user_agent = "cordon/" CORDON_VERSION};
     AUTO(buf_clear) struct buf json = BUF_INIT((size_t)4 * 1024 * 1024);
     struct showing s = {.out = JSON_OUT(&json)};
     AUTO(rest_freep) struct rest *rest = NULL;
@@ -94,7 +93,7 @@ int cmd_doctor(int argc, char **argv)
     if (code != CLI_GO_ON)
         return end_early(&s, &json, "configuration", "it cannot be read, or has faults",
                          "`cordon check` names what is wrong with it");
-    failed = rest_new(&rest_options, &rest, &e);
+    failed = cli_rest_new(&rest, &e);
     doctor.rest = rest;
     if (!failed)
         failed = doctor_run(&doctor, &e);

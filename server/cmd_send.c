@@ -411,7 +411,6 @@ static const char *with_query(struct sending *s)
 
 static int post(struct sending *s, bool as_json)
 {
-    const struct rest_options options_of_rest = {.user_agent = "cordon/" CORDON_VERSION};
     AUTO(rest_freep) struct rest *rest = NULL;
     AUTO(rest_answer_clear) struct rest_answer answer = {0};
     struct rest_request q = {.method = "POST",
@@ -430,7 +429,7 @@ static int post(struct sending *s, bool as_json)
         q.headers[i + 1] = s->headers[i].secret ? arena_fmt(s->arena, "%s%s", s->headers[i].text,
                                                             s->headers[i].secret)
                                                 : s->headers[i].text;
-    code = rest_new(&options_of_rest, &rest, &e);
+    code = cli_rest_new(&rest, &e);
     if (!code)
         code = rest_do(rest, &q, &answer, &e);
     if (code) {

@@ -124,13 +124,12 @@ static bool flooded(void *engine, const struct gate_flood *f)
 
 static enum err_code open_engine(struct serving *s, struct err *e)
 {
-    const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
     struct runtime *rt;
     enum err_code code = store_open_as(s->config->store_url, s->config->store_password.text, false,
                                        clock_system(), &s->store, e);
 
     if (!code)
-        code = rest_new(&rest, &s->rest, e);
+        code = cli_rest_new(&s->rest, e);
     if (!code)
         code = metrics_new(&s->metrics, e);
     if (!code)
@@ -433,7 +432,8 @@ static void tell_ready(struct serving *s)
               LOG_STR("listen", http_server_address(s->senders)),
               LOG_STR("admin", http_server_address(s->people)),
               LOG_STR("store", db_name(s->store->db)),
-              LOG_STR("policy", policy_hash(s->config->policy)), LOG_INT("pid", (int64_t)getpid()));
+              LOG_STR("policy", policy_hash(s->config->policy)),
+              LOG_STR("proxy", rest_proxy(s->rest)), LOG_INT("pid", (int64_t)getpid()));
     sdnotify_tell("READY=1");
 }
 

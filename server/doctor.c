@@ -124,8 +124,11 @@ static bool ask_host(struct doctor *d, const char *base, const char *path, struc
 
     if (rest_do(d->o->rest, &q, ret, &e)) {
         say(d, DOCTOR_BAD,
-            "let this host reach it by itself, for https_proxy is not read: name server, firewall, and "
-            "the root certificates of a proxy in between that opens TLS",
+            rest_proxy(d->o->rest)
+                ? "let the proxy that https_proxy names reach it, or name its host in no_proxy; and "
+                  "give this host the root certificates of a proxy that opens TLS"
+                : "let this host reach it: name server, firewall, the proxy, which https_proxy names "
+                  "where there is one, and the root certificates of a proxy that opens TLS",
             "%s cannot be reached: %s", base, e.text);
         return false;
     }

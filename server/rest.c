@@ -270,8 +270,61 @@ void rest_free(struct rest *r)
     free(r->user_agent);
     free(r->https_proxy);
     free(r->no_proxy);
+    free(r->proxy_name);
     free(r->ca_file);
     free(r);
+}
+
+/* The first of them that is set and says something. */
+static const char *environment(const char *const names[])
+{
+    for (; *names; names++) {
+        const char *value = getenv(*names);
+
+        if (value && *value)
+            return value;
+    }
+    return NULL;
+}
+
+/* curl would read them by itself, and for plain http and mail as well: that is switched off for every call. */
+void rest_proxy_of_environment(struct rest_options *o)
+{
+    o->https_proxy = environment(
+        (const char *const[]){"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", NULL});
+    o->no_proxy = environment((const char *const[]){"no_proxy", "NO_PROXY", NULL});
+}
+
+const char *rest_proxy(const struct rest *r)
+{
+    return r->proxy_name;
+}
+
+/* Is it a URL, and of whom? */
+static enum err_code name_proxy(struct rest *r, struct err *e)
+{
+    CURLU *u = curl_url();
+    char *host = NULL, *port = NULL;
+    CURLUcode wrong = u ? curl_url_set(u, CURLUPART_URL, r->https_proxy,
+                                       CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME)
+                        : CURLUE_OUT_OF_MEMORY;
+    int len = -1;
+
+    if (!wrong)
+        wrong = curl_url_get(u, CURLUPART_HOST, &host, 0);
+    if (!wrong) {
+        const bool has_port = !curl_url_get(u, CURLUPART_PORT, &port, 0);
+
+        len = asprintf(&r->proxy_name, "%s%s%s", host, has_port ? ":" : "", has_port ? port : "");
+    }
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(u);
+    if (wrong)
+        return err_set(e, ERR_INVALID, "https_proxy: %s", curl_url_strerror(wrong));
+    if (len < 0)
+        r->proxy_name = NULL;
+    return len < 0 ? err_set(e, ERR_NOMEM, "rest") : ERR_OK;
 }
 
 enum err_code rest_new(const struct rest_options *o, struct rest **ret, struct err *e)
@@ -298,16 +351,9 @@ enum err_code rest_new(const struct rest_options *o, struct rest **ret, struct e
         !copy_text(&r->https_proxy, o->https_proxy) || !copy_text(&r->no_proxy, o->no_proxy) ||
         !copy_text(&r->ca_file, o->ca_file))
         return err_set(e, ERR_NOMEM, "rest");
-    if (r->https_proxy) {
-        CURLU *u = curl_url();
-        CURLUcode wrong = u ? curl_url_set(u, CURLUPART_URL, r->https_proxy, CURLU_GUESS_SCHEME)
-                            : CURLUE_OUT_OF_MEMORY;
-
-        curl_url_cleanup(u);
-        if (wrong)
-            return err_set(e, ERR_INVALID, "https_proxy: %s", curl_url_strerror(wrong));
-    }
-    code = rest_roots_find(r, NULL, &path, e); /* a file that is not fit shows now */
+    code = r->https_proxy ? name_proxy(r, e) : ERR_OK;
+    if (!code)
+        code = rest_roots_find(r, NULL, &path, e); /* a file that is not fit shows now */
     if (!code)
         code = lane_open(&r->http, e);
     for (int i = 0; i < REST_MAIL_LANES && !code; i++)

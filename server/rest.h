@@ -36,6 +36,10 @@ struct rest_options {
     const char *no_proxy; /* hosts reached directly, comma-separated, as curl reads it; or NULL */
 };
 
+/** Fills in the proxy that the environment names for https calls: https_proxy or all_proxy, also in capitals, and no_proxy; an
+ *  empty one is none. The texts are the environment's. */
+void rest_proxy_of_environment(struct rest_options *o);
+
 #define REST_HEADERS_MAX 12
 
 struct rest_request {
@@ -100,6 +104,8 @@ enum err_code rest_new(const struct rest_options *o, struct rest **ret, struct e
  * that hands over mail (smtp.h) learns of it from rest_stop_fd. Any thread; may be called again.
  */
 void rest_wind_down(struct rest *r, bool all);
+/** Host and port (if it names one) of the proxy, for people: no user, no password. Borrowed; NULL: none. */
+const char *rest_proxy(const struct rest *r);
 /** Readable from rest_wind_down(r, true) on; borrowed. r NULL: 0. */
 int rest_stop_fd(const struct rest *r);
 /**

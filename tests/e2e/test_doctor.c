@@ -459,7 +459,12 @@ static void test_doctor__speaks_to_people(void **state)
     house_edit(h, "api_url: http://127.0.0.1:", "api_url: http://127.0.0.1:9/ #");
     assert_int_equal(house_run(h, &out, args), 1);
     assert_non_null(
-        strstr(out, "      cure: let this host reach it by itself, for https_proxy is not read"));
+        strstr(out, "      cure: let this host reach it: name server, firewall, the proxy, which"));
+    free(out);
+    (void)setenv("https_proxy", "http://127.0.0.1:9", 1);
+    assert_int_equal(house_run(h, &out, args), 1);
+    assert_non_null(strstr(out, "      cure: let the proxy that https_proxy names reach it"));
+    (void)unsetenv("https_proxy");
     free(out);
     house_stop(h);
 }

@@ -27,6 +27,7 @@
 #include "db.h"
 #include "kit/house.h"
 #include "kit/look.h"
+#include "kit/peer.h"
 #include "kit/serving.h"
 #include "store_work.h"
 
@@ -533,6 +534,35 @@ static void test_serve__whoever_ends_it_before_it_is_ready_is_heard(void **state
     house_stop(h);
 }
 
+/* What leaves this host goes by the proxy that the environment names; what stays on it does not. */
+static void test_serve__defender_is_reached_by_the_proxy_of_the_environment(void **state)
+{
+    struct peer *proxy = peer_new(NULL);
+    const struct peer_request *asked;
+    struct house *h;
+    char url[100], log[60];
+
+    (void)state;
+    peer_script(proxy, &(struct peer_answer){.method = "CONNECT", .status = 502, .close = true});
+    (void)snprintf(url, sizeof url, "http://cordon:geheim@127.0.0.1:%u", peer_port(proxy));
+    (void)snprintf(log, sizeof log, "\"proxy\":\"127.0.0.1:%u\"", peer_port(proxy));
+    (void)setenv("https_proxy", url, 1);
+    h = house_start(&(struct house_options){.rules = TELL, .not_yet = true});
+    house_edit(h, "api_url: http://127.0.0.1:", "api_url: https://api.contoso.example/ #");
+    house_cordon_start(h);
+    (void)unsetenv("https_proxy");
+    json_free(house_push(h, "da1_-1", MACHINE, 202));
+    asked = peer_request(proxy, 0);
+    assert_non_null(asked);
+    assert_string_equal(asked->target, "api.contoso.example:443");
+    assert_non_null(peer_header(asked, "Proxy-Authorization"));
+    assert_true(sim_count_calls(h->sim, "POST", "/*/oauth2/v2.0/token") > 0); /* by itself */
+    house_wait_log(h, log, 1, SOON);
+    house_log_lacks(h, "geheim");
+    house_stop(h);
+    peer_free(proxy);
+}
+
 /* Whoever starts it with closed streams: the next file that it opens has the number of one of them, and the log is
  * written to number 2. */
 static void test_serve__no_line_of_the_log_gets_into_the_store(void **state)
@@ -748,6 +778,7 @@ int main(void)
         cmocka_unit_test(test_serve__where_files_are_few_senders_wait_and_nobody_else),
         cmocka_unit_test(test_serve__where_it_cannot_listen_it_does_nothing),
         cmocka_unit_test(test_serve__whoever_ends_it_before_it_is_ready_is_heard),
+        cmocka_unit_test(test_serve__defender_is_reached_by_the_proxy_of_the_environment),
         cmocka_unit_test(test_serve__no_line_of_the_log_gets_into_the_store),
         cmocka_unit_test(test_serve__a_second_server_on_the_store_is_refused),
         cmocka_unit_test(test_serve__a_newer_schema_is_refused),

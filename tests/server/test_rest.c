@@ -691,6 +691,23 @@ static void test_rest__serves_many_threads(void **state)
     assert_int_equal(peer_count(s->peer), 160);
 }
 
+/* What the environment says must not matter where nobody asks for it. */
+static void hide_behind_proxies(void)
+{
+    (void)setenv("http_proxy", "http://127.0.0.1:9", 1);
+    (void)setenv("https_proxy", "http://127.0.0.1:9", 1);
+    (void)setenv("all_proxy", "http://127.0.0.1:9", 1);
+    (void)unsetenv("no_proxy");
+}
+
+static void assert_same(const char *a, const char *b)
+{
+    if (a && b)
+        assert_string_equal(a, b);
+    else
+        assert_true(a == b);
+}
+
 static void test_rest__uses_the_proxy_for_what_leaves_the_host_only(void **state)
 {
     struct stage *s = *state;
@@ -711,6 +728,45 @@ static void test_rest__uses_the_proxy_for_what_leaves_the_host_only(void **state
     assert_string_equal(peer_request(s->peer, 1)->target, "api.contoso.example:443");
     assert_null(peer_header(peer_request(s->peer, 1), "Authorization"));
     assert_int_equal(rest_new(&(struct rest_options){.https_proxy = "://"}, &r, NULL), ERR_INVALID);
+}
+
+static void test_rest__reads_of_the_environment_which_proxy_when_told_to(void **state)
+{
+    static const struct {
+        const char *proxy, *no; /* "NAME=value" */
+        const char *is, *named, *not ;
+    } rows[] = {
+        {"https_proxy=http://a.example:3128", "no_proxy=b.example", "http://a.example:3128",
+         "a.example:3128", "b.example"},
+        {"HTTPS_PROXY=http://u:secret@a.example", "NO_PROXY=*", "http://u:secret@a.example",
+         "a.example", "*"},
+        {"ALL_PROXY=socks5h://[::1]:9", "no_proxy=", "socks5h://[::1]:9", "[::1]:9", NULL},
+        {"https_proxy=", "no_proxy=", NULL, NULL, NULL},
+    };
+    static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "all_proxy",
+                                        "ALL_PROXY",   "no_proxy",    "NO_PROXY"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rest_options o = {.ca_file = pem};
+        AUTO(rest_freep) struct rest *r = NULL;
+        char proxy[80], no[40];
+
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+            (void)unsetenv(names[k]);
+        (void)snprintf(proxy, sizeof proxy, "%s", rows[i].proxy);
+        (void)snprintf(no, sizeof no, "%s", rows[i].no);
+        assert_int_equal(putenv(proxy), 0);
+        assert_int_equal(putenv(no), 0);
+        rest_proxy_of_environment(&o);
+        assert_same(o.https_proxy, rows[i].is);
+        assert_same(o.no_proxy, rows[i].not );
+        assert_int_equal(rest_new(&o, &r, NULL), ERR_OK);
+        assert_same(rest_proxy(r), rows[i].named);
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+            (void)unsetenv(names[k]);
+    }
+    hide_behind_proxies();
 }
 
 /* ---- TLS ---------------------------------------------------------------------------------------- */
@@ -1349,6 +1405,7 @@ int main(void)
         T(test_rest__what_acts_is_answered_while_it_winds_down),
         T(test_rest__serves_many_threads),
         T(test_rest__uses_the_proxy_for_what_leaves_the_host_only),
+        T(test_rest__reads_of_the_environment_which_proxy_when_told_to),
         T(test_rest__trusts_the_roots_it_was_given_and_no_other),
         T(test_rest__shows_the_peer_when_asked),
         T(test_rest__a_name_that_is_looked_up_for_long_holds_up_nobody),
@@ -1369,11 +1426,7 @@ int main(void)
     char command[400];
     int failed;
 
-    /* What the environment says must not matter. */
-    (void)setenv("http_proxy", "http://127.0.0.1:9", 1);
-    (void)setenv("https_proxy", "http://127.0.0.1:9", 1);
-    (void)setenv("all_proxy", "http://127.0.0.1:9", 1);
-    (void)unsetenv("no_proxy");
+    hide_behind_proxies();
     (void)snprintf(folder, sizeof folder, "%s/test_rest.XXXXXX",
                    getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     if (!mkdtemp(folder))

@@ -1,7 +1,6 @@
 /* doctor_store.c - see doctor_own.h: the store, who has hold of it, its room. */
 #include "doctor_own.h"
 
-#include <cordon/handler.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>

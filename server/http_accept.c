@@ -74,6 +74,14 @@ static int64_t silent_ms(const struct peer *p, int64_t watch, int64_t now)
                                : silent; /* longer: its answer is out, and it is being drained */
 }
 
+/* Has p's next request arrived, or the beginning of it, and its pool thread is too busy to have read it? */
+static bool has_unread(const struct peer *p)
+{
+    char first;
+
+    return recv(p->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static bool somebody_knocks(const struct http_server *s)
 {
     struct pollfd knock = {.fd = s->socket.fd, .events = POLLIN};
@@ -98,7 +106,7 @@ void http_make_room_locked(struct http_server *s, int64_t now)
     for (struct peer *p = s->peers; p && n < GIVE_WAY_MAX; p = p->next) {
         int64_t watch = atomic_load_explicit(&p->watch, memory_order_acquire);
 
-        if (silent_ms(p, watch, now) >= (longest + GIVE_WAY_MS) / 2 &&
+        if (silent_ms(p, watch, now) >= (longest + GIVE_WAY_MS) / 2 && !has_unread(p) &&
             atomic_compare_exchange_strong(&p->watch, &watch, WATCH_KILLED)) {
             (void)shutdown(p->fd, SHUT_RDWR); /* its pool thread sees the end and closes */
             n++;

@@ -185,6 +185,16 @@ static void reply_seen(struct http_request *r)
     reply_text(r, 200, text);
 }
 
+/* Keeps its pool thread until what is held is answered. */
+static void reply_late(struct app *app, struct http_request *r)
+{
+    pthread_mutex_lock(&app->lock);
+    while (!app->auto_reply)
+        pthread_cond_wait(&app->changed, &app->lock);
+    pthread_mutex_unlock(&app->lock);
+    reply_text(r, 200, "late");
+}
+
 /* As the query says: status, type, header and its value, close; the body is the request's. */
 static void reply_shaped(struct http_request *r)
 {
@@ -219,6 +229,8 @@ static void on_body(struct http_request *r, void *ctx)
         http_defer(r);
         assert_int_equal(pthread_create(&t, NULL, reply_now, r), 0);
         pthread_join(t, NULL);
+    } else if (strcmp(path, "/late") == 0) {
+        reply_late(app, r);
     } else if (strcmp(path, "/seen") == 0) {
         reply_seen(r);
     } else if (strcmp(path, "/shaped") == 0) {
@@ -1821,6 +1833,49 @@ static void test_http__who_is_silent_gives_way_where_there_is_no_room(void **sta
     app_close(app);
 }
 
+/* A request that has arrived, and that a busy pool thread has not read yet, is not silence. */
+static void test_http__whose_request_is_not_read_yet_does_not_give_way(void **state)
+{
+    struct hands hands = HANDS_INIT;
+    struct http_options o = defaults();
+    struct raw *silent, *sender, *busy, *knocks;
+    struct raw_answer a;
+    struct app *app;
+
+    (void)state;
+    o.max_connections = 3;
+    o.threads = 1;
+    o.idle_ms = 60000;
+    o.clock = &hands.clock;
+    app = app_open(o);
+    auto_reply(app, false);
+    silent = call(app);
+    raw_text(silent, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(silent, &a, false);
+    sender = call(app);
+    raw_text(sender, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(sender, &a, false);
+    busy = call(app);
+    raw_text(busy, "GET /late HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (int64_t until = look_until(20000); app->bodies < 3;
+         look_again(until, "the pool thread is not busy"))
+        ;
+    raw_text(sender, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    knocks = call(app);
+    hands_turn(&hands, 5 * SECOND_MS);
+    assert_int_equal(raw_until_closed(silent), 0); /* the last to be looked at */
+    auto_reply(app, true);
+    raw_answer(sender, &a, false);
+    assert_int_equal(a.status, 200);
+    raw_answer(busy, &a, false);
+    assert_int_equal(a.status, 200);
+    raw_free(silent);
+    raw_free(sender);
+    raw_free(busy);
+    raw_free(knocks);
+    app_close(app);
+}
+
 /* A connection takes a descriptor on either side here, and one that is spare: so the server's are odd and even by
  * turns, as they are where the other side is another process. */
 static void test_http__deals_connections_out_to_its_threads(void **state)
@@ -3411,6 +3466,7 @@ int main(void)
         cmocka_unit_test(test_http__limits_connections_per_ipv6_network),
         cmocka_unit_test(test_http__lets_connections_beyond_the_limit_wait),
         cmocka_unit_test(test_http__who_is_silent_gives_way_where_there_is_no_room),
+        cmocka_unit_test(test_http__whose_request_is_not_read_yet_does_not_give_way),
         cmocka_unit_test(test_http__deals_connections_out_to_its_threads),
         cmocka_unit_test(test_http__says_who_has_too_many_connections),
         cmocka_unit_test(test_http__connections_wait_for_a_descriptor),

@@ -107,12 +107,11 @@ static void hand_over(void *engine, const struct work *w)
     engine_hand_over(engine, w);
 }
 
-static bool clock_of_tenant_is_off(void *engine, const char *tenant)
+static bool clock_is_off(void *engine)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(engine);
-    struct err e;
 
-    return runtime_check_clock(runtime_tenant(rt, tenant), &e) != ERR_OK;
+    return runtime_clock_is_off(rt);
 }
 
 static bool flooded(void *engine, const struct gate_flood *f)
@@ -197,7 +196,7 @@ static enum err_code open_senders(struct serving *s, struct err *e)
                                         .kick = kick,
                                         .reserve = reserve,
                                         .hand_over = hand_over,
-                                        .clock_is_off = clock_of_tenant_is_off,
+                                        .clock_is_off = clock_is_off,
                                         .flooded = flooded,
                                         .engine = s->engine};
     struct http_options http = {.address = s->config->listen.address,
@@ -264,13 +263,6 @@ static enum err_code open_people(struct serving *s, struct err *e)
 static bool filled(void *engine, bool full, int64_t used, int64_t max)
 {
     return fill_tell(engine, full, used, max);
-}
-
-static bool clock_is_off(void *engine)
-{
-    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(engine);
-
-    return runtime_clock_is_off(rt);
 }
 
 /* A host without a good clock of its own, or with one in local time, gets the time from the network: within so long. */

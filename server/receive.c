@@ -54,8 +54,7 @@ static void check(struct request *q, bool with_body, bool may_block)
     memset(&q->who, 0, sizeof q->who);
     verifier_check(q->source->verifier, &q->receiver->env, &v, &q->who);
     /* No sender repeats what was answered with 401, so it is not said for a fault of ours. */
-    if (q->who.verdict == VERIFY_DENIED && o->clock_is_off &&
-        o->clock_is_off(o->engine, q->source->tenant->name)) {
+    if (q->who.verdict == VERIFY_DENIED && o->clock_is_off && o->clock_is_off(o->engine)) {
         v.clock_is_off = true;
         memset(&q->who, 0, sizeof q->who);
         verifier_check(q->source->verifier, &q->receiver->env, &v, &q->who);

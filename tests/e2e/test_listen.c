@@ -325,8 +325,8 @@ static void test_listen__a_sick_store_is_a_503_and_heals(void **state)
 
 #define AHEAD_S 3600
 
-/* The status of a push that was signed by a clock which is so far ahead of this host's. */
-static int push_ahead(struct house *h, int64_t ahead_s)
+/* The status of a push to a source that was signed by a clock which is so far ahead of this host's. */
+static int push_ahead_to(struct house *h, const char *source, int64_t ahead_s)
 {
     static const char body[] = "{\"alertId\":\"da2_-1\"}";
     char url[300], id[60], headers[3][200];
@@ -335,7 +335,7 @@ static int push_ahead(struct house *h, int64_t ahead_s)
     struct fetched f;
     int status;
 
-    (void)snprintf(url, sizeof url, "%s/hooks/relay", h->hooks);
+    (void)snprintf(url, sizeof url, "%s/hooks/%s", h->hooks, source);
     (void)snprintf(id, sizeof id, "msg_%u", ++h->serial);
     house_sign(h->secret, id, time(NULL) + ahead_s, body, sizeof body - 1, headers);
     (void)fetch(&f, "POST", url, list, body, sizeof body - 1, SOON);
@@ -344,21 +344,33 @@ static int push_ahead(struct house *h, int64_t ahead_s)
     return status;
 }
 
+static int push_ahead(struct house *h, int64_t ahead_s)
+{
+    return push_ahead_to(h, "relay", ahead_s);
+}
+
+/* Who asks Defender for this alert is told that it is an hour later. */
+static void set_defenders_clock_ahead(struct house *h, const char *alert)
+{
+    const time_t now = time(NULL) + AHEAD_S;
+    char date[64];
+    struct tm tm;
+
+    assert_true(strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm)) > 0);
+    sim_tellf(h->sim, "/faults",
+              "{\"path\":\"/api/alerts/%s\",\"kind\":\"answer\",\"status\":503,\"count\":-1,"
+              "\"headers\":{\"Date\":\"%s\"},\"json\":{}}",
+              alert, date);
+}
+
 /* Defender says what time it is: this host's clock is behind by an hour. By that clock a good sender's pushes are of another
  * time, and none repeats what was answered with 401. */
 static void test_listen__a_clock_that_is_off_is_a_503_and_heals(void **state)
 {
     struct house *h = house_start(NULL);
-    const time_t now = time(NULL) + AHEAD_S;
-    char date[64];
-    struct tm tm;
 
     (void)state;
-    assert_true(strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm)) > 0);
-    sim_tellf(h->sim, "/faults",
-              "{\"path\":\"/api/alerts/da1_-1\",\"kind\":\"answer\",\"status\":503,\"count\":-1,"
-              "\"headers\":{\"Date\":\"%s\"},\"json\":{}}",
-              date);
+    set_defenders_clock_ahead(h, "da1_-1");
     add_alert(h, "da1_-1");
     add_alert(h, "da2_-1");
     assert_int_equal(push_ahead(h, AHEAD_S), 401); /* nobody knows better so far */
@@ -373,6 +385,37 @@ static void test_listen__a_clock_that_is_off_is_a_503_and_heals(void **state)
         ;
     assert_int_equal(push_ahead(h, 0), 202);
     json_free(sim_wait_mails(h->sim, 2, SOON));
+    house_stop(h);
+}
+
+/* A host has one clock: what a tenant's Defender says of it is true for those senders, too, of whose tenant's nothing was
+ * heard yet. */
+static void test_listen__a_clock_that_is_off_is_off_for_every_tenant(void **state)
+{
+    const struct house_options o = {.not_yet = true};
+    struct house *h = house_start(&o);
+    char text[900];
+
+    (void)state;
+    (void)snprintf(text, sizeof text,
+                   "tenants:\n  fabrikam:\n    tenant_id: 11111111-2222-4333-8444-555555555555\n"
+                   "    client_id: %s\n    client_secret_file: %s/client-secret\n"
+                   "    api_url: http://127.0.0.1:9\n    login_url: http://127.0.0.1:9\n",
+                   h->sim->client_id, h->dir);
+    house_edit(h, "tenants:\n", text);
+    (void)snprintf(text, sizeof text,
+                   "sources:\n  branch:\n    tenant: fabrikam\n    verify:\n"
+                   "      - standard_webhooks: {secret_files: [%s]}\n",
+                   h->secret_file);
+    house_edit(h, "sources:\n", text);
+    house_cordon_start(h);
+    set_defenders_clock_ahead(h, "da1_-1");
+    add_alert(h, "da1_-1");
+    json_free(house_push(h, "da1_-1", NULL, 202));
+    for (int64_t until = look_until(SOON); push_ahead(h, AHEAD_S) != 503;
+         look_again(until, "it says that a sender's time is wrong, and its own is"))
+        ;
+    assert_int_equal(push_ahead_to(h, "branch", AHEAD_S), 503);
     house_stop(h);
 }
 
@@ -528,6 +571,7 @@ int main(void)
         cmocka_unit_test(test_listen__a_token_is_shown_in_the_header_that_was_agreed),
         cmocka_unit_test(test_listen__a_sick_store_is_a_503_and_heals),
         cmocka_unit_test(test_listen__a_clock_that_is_off_is_a_503_and_heals),
+        cmocka_unit_test(test_listen__a_clock_that_is_off_is_off_for_every_tenant),
         cmocka_unit_test(test_listen__slow_clients_hold_up_nobody),
     };
 

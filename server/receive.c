@@ -53,8 +53,9 @@ static void check(struct request *q, bool with_body, bool may_block)
 
     memset(&q->who, 0, sizeof q->who);
     verifier_check(q->source->verifier, &q->receiver->env, &v, &q->who);
-    /* No sender repeats what was answered with 401, so it is not said for a fault of ours. */
-    if (q->who.verdict == VERIFY_DENIED && o->clock_is_off && o->clock_is_off(o->engine)) {
+    /* No sender repeats what was answered with 401 or 403, so neither is said for a fault of ours. */
+    if ((q->who.verdict == VERIFY_DENIED || q->who.verdict == VERIFY_FORBIDDEN) &&
+        o->clock_is_off && o->clock_is_off(o->engine)) {
         v.clock_is_off = true;
         memset(&q->who, 0, sizeof q->who);
         verifier_check(q->source->verifier, &q->receiver->env, &v, &q->who);

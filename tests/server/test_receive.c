@@ -147,6 +147,11 @@ static struct config *load(struct stage *t, const char *keys)
              "    verify:\n"
              "      - entra: {audience: [\"api://cordon\"], clients: [" CLIENT "]}\n"
              "        standard_webhooks: {secret_files: [k1]}\n"
+             "  either:\n"
+             "    tenant: contoso\n"
+             "    verify:\n"
+             "      - entra: {audience: [\"api://cordon\"], clients: [" CLIENT "]}\n"
+             "      - standard_webhooks: {secret_files: [k1]}\n"
              "%s"
              "mail: {server: \"smtp://127.0.0.1:25\", from: a@b.example, to: [c@b.example]}\n"
              "rules: [{name: tell, do: [email: {}]}]\n",
@@ -1113,6 +1118,34 @@ static void test_receive__a_wrong_clock_of_ours_refuses_nobody_for_good(void **s
     fetched_clear(&f);
 }
 
+/* What a proxy shows of itself is no word against the signature of who sends through it. */
+static void test_receive__a_wrong_clock_of_ours_counts_beside_a_proof_of_somebody_unlisted(
+    void **state)
+{
+    struct stage *t = *state;
+    char good[3][200], stale[3][200], bearer[2000];
+    AUTO(auto_free) char *unlisted = mint(KEY_CURRENT, "00000000-8888-4777-8666-555555555555");
+    struct fetched f;
+
+    house_sign(KEY, "m1", time(NULL), BODY, sizeof BODY - 1, good);
+    house_sign(KEY, "m2", time(NULL) + 1000, BODY, sizeof BODY - 1, stale);
+    (void)snprintf(bearer, sizeof bearer, "Authorization: Bearer %s", unlisted);
+    for (int off = 0; off < 2; off++) {
+        atomic_store(&t->clock_is_off, off);
+        post(t, "either", (const char *const[]){bearer, stale[0], stale[1], stale[2], NULL}, BODY,
+             &f);
+        assert_problem(&f, off ? 503 : 403);
+        fetched_clear(&f);
+        push_token(t, "either", unlisted, BODY, &f);
+        assert_problem(&f, 403); /* whatever the time is */
+        fetched_clear(&f);
+    }
+    assert_int_equal(deliveries(t), 0);
+    post(t, "either", (const char *const[]){bearer, good[0], good[1], good[2], NULL}, BODY, &f);
+    assert_int_equal(f.status, 202);
+    fetched_clear(&f);
+}
+
 static void test_receive__a_token_in_the_head_is_judged_before_the_body(void **state)
 {
     struct stage *t = *state;
@@ -1935,6 +1968,7 @@ int main(void)
         TEST(answers_as_the_table_says),
         TEST(never_says_which_part_of_a_proof_failed),
         TEST(a_wrong_clock_of_ours_refuses_nobody_for_good),
+        TEST(a_wrong_clock_of_ours_counts_beside_a_proof_of_somebody_unlisted),
         TEST(a_token_in_the_head_is_judged_before_the_body),
         TEST(a_batch_over_the_limit_is_413),
         TEST(says_503_while_the_disk_fails),

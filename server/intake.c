@@ -25,7 +25,8 @@
 struct said {
     const char *alert, *machine, *tenant; /* NULL: not given */
     bool likely_high;
-    bool row; /* its machine is one of perhaps several */
+    bool row;  /* its machine is one of perhaps several */
+    bool more; /* of an alert that was named and counted further out */
 };
 
 /* What objects further out say for all that is inside them. */
@@ -45,7 +46,7 @@ struct reading {
     struct alert_ref alerts[INTAKE_BATCH_MAX];
     bool torn[INTAKE_BATCH_MAX]; /* its rows name several machines: Defender knows which is meant */
     size_t count;                /* of alerts, each once */
-    size_t items;                /* read, doubles too, but no rows */
+    size_t items;                /* read, doubles too, but no rows, nor more of one */
     size_t tests, reals;         /* items by what they are */
     const char *skipped;         /* why the first one was that is none of ours */
     bool foreign;     /* what is wrong is that nothing of ours stands there, and nothing else */
@@ -140,7 +141,7 @@ static enum err_code add(struct reading *r, const struct said *s, struct alert_r
 {
     struct alert_ref *a = r->alerts;
 
-    if (!s->row && r->items++ >= INTAKE_BATCH_MAX)
+    if (!s->row && !s->more && r->items++ >= INTAKE_BATCH_MAX)
         return too_many(r);
     while (a < r->alerts + r->count && strcmp(a->alert_id, s->alert) != 0)
         a++;
@@ -333,8 +334,10 @@ static enum err_code read_object(struct reading *r, const struct json *o,
         r->foreign = !enveloped && !speaks_of_alert(o);
         return code;
     }
-    if (!s.alert && !wrappers && !enveloped && is_about_it(o, around))
+    if (!s.alert && !wrappers && !enveloped && is_about_it(o, around)) {
         s.alert = around->alert;
+        s.more = true;
+    }
     if (!s.alert && !wrappers && !inside.test) {
         r->foreign = !v.ours;
         return err_set(r->e, ERR_INVALID, "no alertId");

@@ -932,6 +932,19 @@ static void test_intake__rows_of_evidence_are_no_batch(void **state)
     }
 }
 
+/* What stands beside an alert's id is no alert, however much it is. */
+static void test_intake__what_stands_beside_an_id_is_no_batch(void **state)
+{
+    AUTO(buf_clear) struct buf body = BUF_INIT(1 << 20), out = BUF_INIT(1 << 20);
+
+    (void)state;
+    buf_adds(&body, "{\"alertId\":\"" A "\",\"value\":[{}");
+    for (int n = 0; n < 1500; n++)
+        buf_addf(&body, ",{\"sha1\":\"%d\",\"machineId\":\"" M "\"}", n);
+    buf_adds(&body, "]}");
+    assert_string_equal(read_text(buf_text(&body), body.len, &out), A "/" M "/-");
+}
+
 /* A list of n alerts, of which `different` are different, within `around` (a format). */
 static void many(struct buf *out, const char *before, size_t n, size_t different, const char *after)
 {
@@ -1061,6 +1074,7 @@ int main(void)
         cmocka_unit_test(test_intake__reads_base64_once),
         cmocka_unit_test(test_intake__refuses_other_peoples_schemas_by_name),
         cmocka_unit_test(test_intake__rows_of_evidence_are_no_batch),
+        cmocka_unit_test(test_intake__what_stands_beside_an_id_is_no_batch),
         cmocka_unit_test(test_intake__takes_a_hundred_alerts_and_no_more),
         cmocka_unit_test(test_intake__says_so_when_memory_runs_out),
         cmocka_unit_test(test_intake__a_severity_is_a_hint),

@@ -857,7 +857,12 @@ static void test_isolation__an_alert_that_is_gone_is_not_waited_for_all_day(void
     rig_pass(&r, 11 * MINUTE_MS, 20 * SECOND_MS);
     peer_forget(r.peer);
     rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
-    rig_says(&r, "GET", GET_ALERT, 0, 404, "{\"error\":{\"code\":\"ResourceNotFound\"}}");
+    for (int i = 0; i < 60; i++) /* each answer has an id of its own, to be quoted to support */
+        rig_says(&r, "GET", GET_ALERT, 1, 404,
+                 arena_fmt(r.arena,
+                           "{\"error\":{\"code\":\"ResourceNotFound\",\"target\":"
+                           "\"0a4a1f60-98ab-4f0a-9d5e-%012d\"}}",
+                           i));
     rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
     rig_takes_isolate(&r, 0);

@@ -453,6 +453,7 @@ static bool run_alone(struct crowd *k, size_t i)
     const struct clock *clock = k->x[i].g->clock;
     int64_t began = clock_mono_ms(clock);
 
+    k->x[i].now = clock_wall_ms(clock); /* those before it may have taken minutes */
     episode_run(&k->x[i]);
     k->open[i] = false;
     return clock_mono_ms(clock) - began < SLOW_MS || !(k->asks_alone || k->follows_alone);

@@ -2908,6 +2908,50 @@ static void test_isolation__what_is_not_listed_is_asked_for_alone(void **state)
     }
 }
 
+static struct rig *slow; /* once it was asked after one machine alone, five minutes have passed */
+
+static int64_t slow_wall(const struct clock *c)
+{
+    return hands_wall(c) + (rig_seen(slow, "GET", GET_ACTION) ? 5 * MINUTE_MS : 0);
+}
+
+/* Many were asked after one by one, and it took minutes until it was this one's turn: who has released it meanwhile is seen. */
+static void test_isolation__who_is_asked_after_alone_has_grown_older_meanwhile(void **state)
+{
+    struct rig r;
+    int64_t ids[2];
+    int isolated = 0, released = 0;
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", LOOKS, 0, 200, NOTHING);
+    rig_says(&r, "GET", LISTED, 0, 504, "");
+    rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "12:12"));
+    rig_says(&r, "GET", GET_ACTION "b2", 0, 200, OF_OTHER("b2", "Isolate", "Succeeded"));
+    rig_says(&r, "GET", "/api/machineactions?$filter=machineId%20eq%20%27" MACHINE "%27", 0, 200,
+             "{\"value\":[" DONE_DOC("u1", "Unisolate", "14:00", "14:10") "," ACTION_DOC(
+                 ACTION, "Isolate", "Succeeded", "null", "12:12") "]}");
+    rig_says(&r, "GET", "/api/machineactions?$filter=machineId%20eq%20%27" MACHINE2 "%27", 0, 200,
+             "{\"value\":[{\"id\":\"u2\",\"type\":\"Unisolate\",\"status\":\"Succeeded\","
+             "\"machineId\":\"" MACHINE2 "\",\"creationDateTimeUtc\":\"2025-01-07T10:14:00Z\","
+             "\"lastUpdateDateTimeUtc\":\"2025-01-07T10:14:10Z\"}," OF_OTHER("b2", "Isolate",
+                                                                             "Succeeded") "]}");
+    takes_both(&r);
+    slow = &r;
+    r.hands.clock.wall_ms = slow_wall;
+    pass_crowded(&r, 2 * MINUTE_MS);
+    for (int i = 0; i < 2; i++) {
+        isolated += record_of(&r, ids[i]).state == ISOLATION_ISOLATED;
+        released += record_of(&r, ids[i]).state == ISOLATION_RELEASED;
+    }
+    assert_int_equal(isolated, 1);
+    assert_int_equal(released, 1);
+    r.hands.clock.wall_ms = hands_wall;
+    rig_close(&r);
+}
+
 #define CROWD 40
 
 /* The i-th of many machines. */
@@ -3348,6 +3392,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_shared_look_ages_while_others_are_asked_for),
         cmocka_unit_test(test_isolation__a_lost_answer_among_many_rests_though_it_is_woken),
         cmocka_unit_test(test_isolation__what_is_not_listed_is_asked_for_alone),
+        cmocka_unit_test(test_isolation__who_is_asked_after_alone_has_grown_older_meanwhile),
         cmocka_unit_test(test_isolation__lists_that_go_on_failing_hold_no_crowd_up),
         cmocka_unit_test(
             test_isolation__one_of_many_released_before_the_look_is_not_called_isolated),

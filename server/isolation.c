@@ -330,6 +330,16 @@ static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
 
 /* ---- following together ---------------------------------------------------------------------- */
 
+/* false: Defender hangs: those that come next are not to wait for it one by one. */
+static bool look_alone(const struct episode *x, struct defender_reads *look)
+{
+    int64_t began = clock_mono_ms(x->g->clock);
+
+    defender_reads_clear(look);
+    defender_read(x->tenant->defender, NULL, x->row.machine_id, DEFENDER_READ_ACTIONS, look);
+    return !look->actions_code || clock_mono_ms(x->g->clock) - began < SLOW_MS;
+}
+
 /* Looks at those of the n at `at` that need it, together. */
 static void look_at_followed(struct crowd *k, struct runtime_tenant *tenant, const size_t at[],
                              size_t n)
@@ -350,13 +360,13 @@ static void look_at_followed(struct crowd *k, struct runtime_tenant *tenant, con
     code = some ? storm_look(tenant->storm, tenant->defender, ids, some, looks, &e) : ERR_OK;
     alone = code == ERR_INVALID || (code && fails_as_a_list(k, of, some, code));
     for (size_t i = 0; i < some && code; i++) {
-        if (alone) {
-            defender_reads_clear(looks[i]);
-            defender_read(tenant->defender, NULL, ids[i], DEFENDER_READ_ACTIONS, looks[i]);
-        } else {
-            looks[i]->actions_code = code;
-            looks[i]->actions_err = e;
+        if (alone && engine_goes_on(k->x[0].g)) {
+            alone = look_alone(&k->x[of[i]], looks[i]);
+            continue;
         }
+        looks[i]->actions_code = /* that lists are not taken is no word of the machine */
+            err_set(&looks[i]->actions_err, code == ERR_INVALID ? ERR_AGAIN : code, "%s", e.text);
+        looks[i]->actions_err.retry_ms = e.retry_ms;
     }
 }
 

@@ -3084,6 +3084,58 @@ static void test_isolation__many_are_looked_at_alone_where_no_list_is_taken(void
     }
 }
 
+#define LOOK_ALONE "/api/machineactions?$filter=machineId%20eq"
+
+/* Each look at one machine takes so long. */
+static int64_t slow_mono(const struct clock *c)
+{
+    return hands_mono(c) + (int64_t)rig_seen(slow, "GET", LOOK_ALONE) * 20 * SECOND_MS;
+}
+
+/* One that begins to hang meanwhile is not waited for by each of them, one after the other: others in the same hands have requests that
+ * are still to leave. */
+static void test_isolation__a_defender_that_hangs_is_not_looked_at_one_by_one(void **state)
+{
+    static const int refuses[] = {400, 500};
+
+    (void)state;
+    for (size_t row = 0; row < sizeof refuses / sizeof *refuses; row++) {
+        size_t before = 0, most = 0;
+        struct rig r;
+        int64_t ids[2];
+
+        print_message("row %zu\n", row);
+        rig_open(&r, NULL);
+        ask_for_two(&r, ids);
+        rig_says(&r, "GET", LOOKS, 1, 200, NOTHING);
+        takes_both(&r);
+        hands_turn(&r.hands, 4 * SECOND_MS);
+        (void)rig_work(&r);
+        hands_turn(&r.hands, 20 * MINUTE_MS);
+        rig_says(&r, "GET", LISTED, 0, 200,
+                 "{\"value\":[" OF_OTHER("b2", "Isolate", "Succeeded") "," ACTION_DOC(
+                     ACTION, "Isolate", "Succeeded", "null", "12:12") "]}");
+        rig_says(&r, "GET", LOOKS, 0, refuses[row], "{}");
+        if (refuses[row] == 500) /* does it say of one what it does not say of many? */
+            rig_says(&r, "GET", LOOK_ALONE, 1, 200, NOTHING);
+        rig_says(&r, "GET", LOOK_ALONE, 0, 503, "");
+        slow = &r;
+        r.hands.clock.mono_ms = slow_mono;
+        for (int i = 0; i < 30; i++) {
+            atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+            hands_turn(&r.hands, 10 * SECOND_MS);
+            (void)rig_work(&r);
+            most = rig_seen(&r, "GET", LOOK_ALONE) - before > most
+                       ? rig_seen(&r, "GET", LOOK_ALONE) - before
+                       : most;
+            before = rig_seen(&r, "GET", LOOK_ALONE);
+        }
+        assert_int_equal(most, refuses[row] == 500 ? 2 : 1);
+        r.hands.clock.mono_ms = hands_mono;
+        rig_close(&r);
+    }
+}
+
 /* Many whose tenant is gone from the configuration are nobody's crowd. */
 static void test_isolation__many_of_a_tenant_that_is_gone_wait_one_by_one(void **state)
 {
@@ -3397,6 +3449,7 @@ int main(void)
         cmocka_unit_test(
             test_isolation__one_of_many_released_before_the_look_is_not_called_isolated),
         cmocka_unit_test(test_isolation__many_are_looked_at_alone_where_no_list_is_taken),
+        cmocka_unit_test(test_isolation__a_defender_that_hangs_is_not_looked_at_one_by_one),
         cmocka_unit_test(test_isolation__many_of_a_tenant_that_is_gone_wait_one_by_one),
         cmocka_unit_test(test_isolation__leaves_calls_to_who_reads_next),
         cmocka_unit_test(test_isolation__who_is_one_of_many_waits_for_the_others),

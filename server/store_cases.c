@@ -20,6 +20,10 @@ static const char *const case_names[CASE_STATES] = {
 
 #define VISITED_AT_ONCE 200 /* cases of case_each that are read per query */
 
+/* Whoever was told longer ago that an alert cannot be read has seen to it: that it changes then is history, as after a pause of
+ * polling (polling.c). */
+#define FOUND_MAX_MS (7 * DAY_MS)
+
 #define OVER (1u << CASE_FAILED | 1u << CASE_DROPPED)
 static const unsigned may_become[CASE_STATES] = {
     [CASE_RECEIVED] = 1u << CASE_EXPANDING | 1u << CASE_ACTING | OVER,
@@ -570,8 +574,9 @@ enum err_code case_found(struct db_tx *tx, int64_t id, int64_t now, bool *ret_ch
     enum err_code code = db_run(tx, e, &changed,
                                 "UPDATE cases SET state = 'expanding', told = NULL, updated = $1,"
                                 " why = 'Defender lists it now' WHERE id = $2 AND state = 'failed'"
-                                " AND isolation IS NULL AND why LIKE '%" CASE_UNKNOWN_ALERT "%'",
-                                "ii", now, id);
+                                " AND isolation IS NULL AND updated >= $3"
+                                " AND why LIKE '%" CASE_UNKNOWN_ALERT "%'",
+                                "iii", now, id, now - FOUND_MAX_MS);
 
     *ret_changed = false;
     if (code || !changed)

@@ -165,8 +165,8 @@ enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, 
 #define CASE_UNKNOWN_ALERT "Defender does not know it"
 /* The same of one that had begun anew. */
 #define CASE_STILL_UNKNOWN "Defender still knows nothing of it"
-/** Defender lists the alert of a case that has failed for that: it is read after all, but once, as it may go on answering so.
- *  *ret_changed: it will be. */
+/** Defender lists the alert of a case that has failed for that, less than a week ago: it is read after all, but once, as it may go on
+ *  answering so. *ret_changed: it will be. */
 enum err_code case_found(struct db_tx *tx, int64_t id, int64_t now, bool *ret_changed,
                          struct err *e);
 /** Another source that may isolate pushes a case for which nothing was asked yet and whose first source may, too: should that

@@ -239,6 +239,37 @@ static void test_polling__an_alert_that_waited_long_is_read_when_it_comes_to_lig
     rig_close(&r);
 }
 
+/* But when somebody closes it weeks after people were told to look at it themselves, no machine is isolated for it. */
+static void test_polling__an_alert_that_people_have_seen_to_long_ago_is_not_read(void **state)
+{
+    struct rig r;
+    int64_t id, made;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 404, "{\"error\":{\"code\":\"ResourceNotFound\"}}");
+    rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+    made = clock_wall_ms(&r.hands.clock);
+    id = rig_push(&r, ALERT, NULL);
+    rig_pass(&r, 16 * MINUTE_MS, MINUTE_MS);
+    assert_string_equal(rig_told(&r, id), "not_isolated");
+    for (int day = 0; day < 8; day++) {
+        hands_turn(&r.hands, DAY_MS);
+        assert_true(poll_once(&r));
+    }
+    list_alert(&r, made, clock_wall_ms(&r.hands.clock));
+    hands_turn(&r.hands, MINUTE_MS);
+    assert_true(poll_once(&r));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", CHANGED), 1);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_string_equal(rig_told(&r, id), "not_isolated");
+    rig_close(&r);
+}
+
 /* Nobody knows when it was made: that is no reason to keep silent about it. */
 static void test_polling__an_alert_without_a_time_is_news(void **state)
 {
@@ -1239,6 +1270,7 @@ int main(void)
         cmocka_unit_test(test_polling__an_alert_that_changes_meanwhile_hides_no_other),
         cmocka_unit_test(test_polling__an_alert_that_comes_to_light_late_is_read),
         cmocka_unit_test(test_polling__an_alert_that_waited_long_is_read_when_it_comes_to_light),
+        cmocka_unit_test(test_polling__an_alert_that_people_have_seen_to_long_ago_is_not_read),
         cmocka_unit_test(test_polling__an_alert_without_a_time_is_news),
         cmocka_unit_test(test_polling__a_clock_that_is_a_little_off_keeps_nobody_from_reading),
         cmocka_unit_test(test_polling__a_clock_that_is_ahead_from_the_beginning_hides_nothing),

@@ -61,23 +61,38 @@ static size_t pick(const struct crowd *k, const struct runtime_tenant *tenant,
     return n;
 }
 
-/* Does a list go on failing that does not where it is about one machine? That costs a call to find out, and no more while Defender
- * answers nothing at all. */
-static bool fails_as_a_list(const struct crowd *k, const size_t at[], size_t n, enum err_code code)
+/* Does Defender list the actions of one machine? */
+static bool lists_one(const struct episode *x)
 {
-    const struct episode *first = &k->x[at[0]];
     struct defender_reads look;
-    bool in_vain = false, answers;
+    bool answers;
 
-    for (size_t i = 0; i < n; i++)
-        in_vain = in_vain || k->x[at[i]].w.attempts > LISTS_IN_VAIN;
-    if (code != ERR_AGAIN || !in_vain)
-        return false;
-    defender_read(first->tenant->defender, NULL, first->row.machine_id,
+    defender_read(x->tenant->defender, NULL, x->row.machine_id,
                   DEFENDER_READ_TO_ACT | DEFENDER_READ_ACTIONS, &look);
     answers = !look.actions_code;
     defender_reads_clear(&look);
     return answers;
+}
+
+/* Does it say how one action stands? */
+static bool says_of_one(const struct episode *x)
+{
+    struct defender_action action;
+
+    return !defender_get_action(x->tenant->defender, DEFENDER_ISOLATION, x->row.machine_id,
+                                x->row.action_id, &action, NULL);
+}
+
+/* Does a list go on failing that does not where it is about one machine, which is asked by `asks`? That costs a call to find out, and no
+ * more while Defender answers nothing at all. */
+static bool fails_as_a_list(const struct crowd *k, const size_t at[], size_t n, enum err_code code,
+                            bool (*asks)(const struct episode *x))
+{
+    bool in_vain = false;
+
+    for (size_t i = 0; i < n; i++)
+        in_vain = in_vain || k->x[at[i]].w.attempts > LISTS_IN_VAIN;
+    return code == ERR_AGAIN && in_vain && asks(&k->x[at[0]]);
 }
 
 /* May it be asked for after a look alone: facts and verdict are those of now, and ask for it? */
@@ -305,7 +320,7 @@ static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
         code = look_together(k, at, asked, &why);
     if (got)
         storm_spent(tenant->storm, looks);
-    k->asks_alone = code == ERR_INVALID || (code && fails_as_a_list(k, at, asked, code));
+    k->asks_alone = code == ERR_INVALID || (code && fails_as_a_list(k, at, asked, code, lists_one));
     for (; done < n && engine_goes_on(g); done++) {
         struct episode *x = &k->x[at[done]];
 
@@ -358,7 +373,7 @@ static void look_at_followed(struct crowd *k, struct runtime_tenant *tenant, con
             ids[some++] = k->x[at[i]].row.machine_id;
         }
     code = some ? storm_look(tenant->storm, tenant->defender, ids, some, looks, &e) : ERR_OK;
-    alone = code == ERR_INVALID || (code && fails_as_a_list(k, of, some, code));
+    alone = code == ERR_INVALID || (code && fails_as_a_list(k, of, some, code, lists_one));
     for (size_t i = 0; i < some && code; i++) {
         if (alone && engine_goes_on(k->x[0].g)) {
             alone = look_alone(&k->x[of[i]], looks[i]);
@@ -404,7 +419,8 @@ static void follow_together(struct crowd *k, struct runtime_tenant *tenant)
     code = defender_list_isolations(tenant->defender, ids, machine_ids, n, k->actions, k->listed,
                                     &why);
     k->follows_alone = code == ERR_REFUSED || code == ERR_TOO_BIG || code == ERR_INVALID ||
-                       code == ERR_NOT_FOUND || (code && fails_as_a_list(k, at, n, code));
+                       code == ERR_NOT_FOUND ||
+                       (code && fails_as_a_list(k, at, n, code, says_of_one));
     if (k->follows_alone)
         return;
     if (!code)

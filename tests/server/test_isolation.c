@@ -2908,11 +2908,12 @@ static void test_isolation__what_is_not_listed_is_asked_for_alone(void **state)
     }
 }
 
-static struct rig *slow; /* once it was asked after one machine alone, five minutes have passed */
+/* Once it was asked how one action stands, to find out whether that is said, and once more, five minutes have passed. */
+static struct rig *slow;
 
 static int64_t slow_wall(const struct clock *c)
 {
-    return hands_wall(c) + (rig_seen(slow, "GET", GET_ACTION) ? 5 * MINUTE_MS : 0);
+    return hands_wall(c) + (rig_seen(slow, "GET", GET_ACTION) > 1 ? 5 * MINUTE_MS : 0);
 }
 
 /* Many were asked after one by one, and it took minutes until it was this one's turn: who has released it meanwhile is seen. */
@@ -2949,6 +2950,30 @@ static void test_isolation__who_is_asked_after_alone_has_grown_older_meanwhile(v
     assert_int_equal(isolated, 1);
     assert_int_equal(released, 1);
     r.hands.clock.wall_ms = hands_wall;
+    rig_close(&r);
+}
+
+/* Whether Defender says how one action stands is asked of just that: that it does not list the actions of a machine either is nothing to
+ * wait for. */
+static void test_isolation__many_are_followed_where_nothing_at_all_is_listed(void **state)
+{
+    struct rig r;
+    int64_t ids[2];
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", LOOKS, 1, 200, NOTHING);
+    takes_both(&r);
+    hands_turn(&r.hands, 4 * SECOND_MS);
+    (void)rig_work(&r);
+    rig_says(&r, "GET", LIST, 0, 500, "{}");
+    rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION "b2", 0, 200, OF_OTHER("b2", "Isolate", "Succeeded"));
+    pass_crowded(&r, 2 * MINUTE_MS);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(record_of(&r, ids[i]).state, ISOLATION_ISOLATED);
     rig_close(&r);
 }
 
@@ -3445,6 +3470,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_lost_answer_among_many_rests_though_it_is_woken),
         cmocka_unit_test(test_isolation__what_is_not_listed_is_asked_for_alone),
         cmocka_unit_test(test_isolation__who_is_asked_after_alone_has_grown_older_meanwhile),
+        cmocka_unit_test(test_isolation__many_are_followed_where_nothing_at_all_is_listed),
         cmocka_unit_test(test_isolation__lists_that_go_on_failing_hold_no_crowd_up),
         cmocka_unit_test(
             test_isolation__one_of_many_released_before_the_look_is_not_called_isolated),

@@ -553,19 +553,10 @@ static enum outcome attempt(struct step *s, const struct step_record *steps, siz
     return outcome;
 }
 
-/* Is it what the last try failed for? The target in Defender's words is another one with each answer (section 7.1). */
-static bool says_the_same(const struct step_record *record, const struct err *why)
-{
-    const char *target = strstr(why->text, " (target ");
-    size_t len = target ? (size_t)(target - why->text) : strlen(why->text);
-
-    return record->why && memmem(record->why, strlen(record->why), why->text, len);
-}
-
 /* For how long what failed so is tried. */
 static int64_t give_up_ms(const struct step_record *record, const struct err *why)
 {
-    bool gone = why->code == ERR_NOT_FOUND && says_the_same(record, why);
+    bool gone = why->code == ERR_NOT_FOUND && defender_said(record->why, why);
 
     return gone ? GONE_GIVE_UP_MS : STEP_GIVE_UP_MS;
 }

@@ -42,6 +42,10 @@ struct defender; /* opaque */
  *  both: section 7.3. Hunting asks the same service. */
 int64_t defender_throttle_ms(int64_t retry_ms, const char *message);
 
+/** Is `why`, of a refusal, what was said before (a text in which it stands; NULL: nothing was)? Its target is another one with each
+ *  answer (section 7.1), and its end may be cut off in that text. */
+bool defender_said(const char *before, const struct err *why);
+
 enum defender_class { DEFENDER_CLASS_READ, DEFENDER_CLASS_ACTION, DEFENDER_CLASSES };
 
 /* What Defender counts, and throttles, apart from the rest (section 7.4). */

@@ -13,6 +13,7 @@
  * request would use up the calls of an hour within minutes. */
 #define THROTTLED_MIN_MS SECOND_MS
 #define AUTH             "Authorization: Bearer "
+#define TARGET           " (target " /* in what a refusal says */
 
 /* ---- outcomes -------------------------------------------------------------------------------- */
 
@@ -204,6 +205,16 @@ static bool is_gateways(const struct exchange *x, enum err_code parsed)
     return x->answer.status == 404 && x->answer.body_len && parsed;
 }
 
+bool defender_said(const char *before, const struct err *why)
+{
+    const char *target = strstr(why->text, TARGET);
+    size_t len = target ? (size_t)(target - why->text) : strlen(why->text);
+
+    if (len > ERR_TEXT_SIZE / 2)
+        len = ERR_TEXT_SIZE / 2;
+    return before && memmem(before, strlen(before), why->text, len);
+}
+
 /* Settles an answer that is no success. The body may be empty, HTML or cut (section 7.1). */
 static void settle_refusal(struct defender *d, struct exchange *x)
 {
@@ -234,11 +245,11 @@ static void settle_refusal(struct defender *d, struct exchange *x)
     defender_copy_plain(code_text, sizeof code_text, code);
     defender_copy_plain(target_text, sizeof target_text, target);
     /* What a person can use stands first: a subject has room for the beginning. */
-    x->code = err_set(&x->err, x->class == DEFENDER_CLASS_ACTION ? o->act : o->read,
-                      "%s%s%s %s: HTTP %ld%s%s%s%s%s%s%s", o->cure ? o->cure : "",
-                      o->cure ? ": " : "", x->method, x->path, x->answer.status, code ? " " : "",
-                      code_text, says[0] ? ": " : "", says, target ? " (target " : "", target_text,
-                      target ? ")" : "");
+    x->code =
+        err_set(&x->err, x->class == DEFENDER_CLASS_ACTION ? o->act : o->read,
+                "%s%s%s %s: HTTP %ld%s%s%s%s%s%s%s", o->cure ? o->cure : "", o->cure ? ": " : "",
+                x->method, x->path, x->answer.status, code ? " " : "", code_text,
+                says[0] ? ": " : "", says, target ? TARGET : "", target_text, target ? ")" : "");
     x->err.retry_ms = x->answer.retry_ms;
     if (x->code == ERR_THROTTLED) {
         x->err.retry_ms = defender_throttle_ms(x->err.retry_ms, message);

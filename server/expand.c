@@ -32,7 +32,7 @@
 static const struct {
     bool retry;
     int64_t give_up_ms; /* after its work began: a case that is tried again gets as long */
-    bool at_once;       /* Defender's word is as good at the first try as at the tenth */
+    bool at_once;       /* Defender's word is as good at the second try as at the tenth */
 } reactions[ERR_CODES] = {
     [ERR_NOT_FOUND] = {true, 15 * MINUTE_MS, true},
     [ERR_DENIED] = {true, DAY_MS}, /* people hear at once, and renew the secret */
@@ -217,13 +217,16 @@ bool expand_may_pass(enum err_code code)
     return reactions[code].retry;
 }
 
+/* That an alert is not there is believed when it is said again: Defender may only be coming back after an hour. */
 static bool is_given_up(struct expansion *x, enum err_code code)
 {
-    int64_t for_ms = reactions[code].give_up_ms;
+    int64_t for_ms = reactions[code].give_up_ms, age = x->now - x->w->created;
 
-    return reactions[code].at_once
-               ? x->now - x->w->created >= for_ms
-               : engine_is_given_up(x->w, x->now, x->c.updated, for_ms, &x->why);
+    if (!reactions[code].at_once)
+        return engine_is_given_up(x->w, x->now, x->c.updated, for_ms, &x->why);
+    if (code == ERR_NOT_FOUND && !defender_said(x->c.why, &x->why))
+        for_ms = DAY_MS; /* what fails otherwise in between is no reason to go on for ever */
+    return age >= for_ms;
 }
 
 /* Who fails so for the first time is read once more when Defender lists the alert (case_found). */

@@ -898,6 +898,32 @@ static void test_isolation__one_answer_that_an_alert_is_gone_is_not_the_last_wor
     rig_close(&r);
 }
 
+/* Nor where it could not be read at all until then. */
+static void test_isolation__one_answer_that_a_new_alert_is_unknown_is_not_the_last_word(
+    void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 503, "{}");
+    id = rig_push(&r, ALERT, NULL);
+    rig_pass(&r, HOUR_MS, 20 * SECOND_MS);
+    assert_string_equal(rig_told(&r, id), "late");
+    peer_forget(r.peer);
+    rig_says(&r, "GET", GET_ALERT, 1, 404, "{\"error\":{\"code\":\"ResourceNotFound\"}}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_takes_isolate(&r, 0);
+    rig_pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
 /* ---- people --------------------------------------------------------------------------------------------- */
 
 /* "not yet, cordon tries on" is not the last word, whichever way it ends. */
@@ -3411,6 +3437,8 @@ int main(void)
         cmocka_unit_test(test_isolation__a_look_of_before_a_release_is_no_ground_to_ask),
         cmocka_unit_test(test_isolation__an_alert_that_is_gone_is_not_waited_for_all_day),
         cmocka_unit_test(test_isolation__one_answer_that_an_alert_is_gone_is_not_the_last_word),
+        cmocka_unit_test(
+            test_isolation__one_answer_that_a_new_alert_is_unknown_is_not_the_last_word),
         cmocka_unit_test(test_isolation__who_was_told_late_is_told_the_end),
         cmocka_unit_test(test_isolation__a_clock_that_is_far_off_isolates_nothing),
         cmocka_unit_test(test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right),

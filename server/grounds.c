@@ -132,19 +132,59 @@ static bool is_fresh(const struct stored *s, const struct case_record *c,
            s->facts.read_ms >= approval->given;
 }
 
-/* Is what a step of now asks a person about what he has said yes to? */
-static enum err_code check_approval(const struct verdict_step *s, const char *policy,
-                                    const char *machine_id, const struct approval *p, struct err *e)
+/* Do two steps `ask`, by their arguments, want the yes of as many persons, and of the same ones? */
+static bool is_same_ask(const char *a, const char *b)
 {
+    AUTO(json_freep) struct json *x = NULL, *y = NULL;
+    const struct json *ours, *theirs;
+
+    if (json_parse(a, strlen(a), &x, NULL) || json_parse(b, strlen(b), &y, NULL) ||
+        json_get_int64(x, "people", 1) != json_get_int64(y, "people", 1))
+        return false;
+    ours = json_first(json_get(x, "approvers"));
+    theirs = json_first(json_get(y, "approvers"));
+    while (ours && theirs && json_string(ours) && json_string(theirs) &&
+           strcasecmp(json_string(ours), json_string(theirs)) == 0) {
+        ours = json_next(ours);
+        theirs = json_next(theirs);
+    }
+    return !ours && !theirs;
+}
+
+/* Does each `ask` of now before step i want what one of then did? Another rule may match by now, which asks others about the same,
+ * and an earlier version of cordon may have asked fewer. */
+static bool are_same_asks(const struct verdict *v, size_t i, const struct approval *p)
+{
+    size_t n = 0;
+
+    for (size_t k = 0; k < i; k++) {
+        if (strcmp(v->steps[k].handler, "ask") != 0)
+            continue;
+        if (n == p->n_asks || !is_same_ask(v->steps[k].args, p->asks[n]))
+            return false;
+        n++;
+    }
+    return true;
+}
+
+/* Is what step i of now asks a person about what he has said yes to? */
+static enum err_code check_approval(const struct verdict *v, size_t i, const char *machine_id,
+                                    const struct approval *p, struct err *e)
+{
+    const struct verdict_step *s = &v->steps[i];
+
     if (!p->step)
         return err_set(e, ERR_REFUSED, "judged again: a person must be asked: %s", s->asks);
-    if (strcmp(p->policy, policy) != 0)
+    if (strcmp(p->policy, v->policy) != 0)
         return err_set(e, ERR_REFUSED, "the approval is void: the policy has changed since");
     if (!p->machine_id || strcasecmp(p->machine_id, machine_id) != 0)
         return err_set(e, ERR_REFUSED, "the approval is void: it was for another machine");
     if (strcmp(p->what, s->asks) != 0)
         return err_set(e, ERR_REFUSED, "the approval is void: it was given to '%s', and now %s",
                        p->what, s->asks);
+    if (!are_same_asks(v, i, p))
+        return err_set(e, ERR_REFUSED,
+                       "the approval is void: more people, or others, must say yes to it now");
     return ERR_OK;
 }
 
@@ -167,7 +207,7 @@ enum err_code grounds_compare(const struct verdict *v, const char *handler, size
         if (type && strcasecmp(now ? now : "full", type) != 0)
             return err_set(e, ERR_REFUSED, "the policy in force now asks for another isolation: %s",
                            now ? now : "full");
-        return s->asks ? check_approval(s, v->policy, machine_id, approval, e) : ERR_OK;
+        return s->asks ? check_approval(v, i, machine_id, approval, e) : ERR_OK;
     }
     return err_set(e, ERR_REFUSED, "the policy in force now asks for no %s (rule '%s')",
                    strcmp(handler, "isolate") == 0 ? "isolation" : handler,

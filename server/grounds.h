@@ -52,7 +52,7 @@ bool grounds_same_terms(const struct config *a, const struct config *b, const st
  * nth        the how-manieth step of this handler it is, from 0.
  * type       of an isolation: "full", "selective", either case; NULL: no isolation.
  * approval   what the step needs a person's word for must be what he gave it to: the same reason, machine and
- *            policy.
+ *            policy; and as many persons, and the same ones, must have been asked.
  * Returns    ERR_REFUSED with a sentence for people; ERR_AGAIN.
  */
 enum err_code grounds_compare(const struct verdict *v, const char *handler, size_t nth,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "store_audit.h"
+#include "store_cases.h"
 #include "store_rows.h"
 #include "store_work.h"
 
@@ -338,6 +339,23 @@ enum err_code question_forget_case(struct db_tx *tx, int64_t case_id, int64_t no
     return code;
 }
 
+/* Whom a case asks: as it was judged when it was first, which is whom the yes came from. */
+static enum err_code load_asks(struct db_tx *tx, struct arena *a, int64_t case_id,
+                               struct approval *p, struct err *e)
+{
+    struct step_record *steps;
+    size_t n = 0;
+    enum err_code code = case_steps(tx, a, case_id, &steps, &n, e);
+
+    p->asks = code ? NULL : arena_array(a, n + 1, sizeof *p->asks);
+    if (!code && !p->asks)
+        return err_set(e, ERR_NOMEM, "approval");
+    for (size_t i = 0; i < n && !code; i++)
+        if (strcmp(steps[i].handler, "ask") == 0)
+            p->asks[p->n_asks++] = steps[i].args;
+    return code;
+}
+
 enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
                             struct approval *ret, struct err *e)
 {
@@ -377,8 +395,10 @@ enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
     code = db_rows_end(rows, e);
     if (code || nomem)
         return code ? code : err_set(e, ERR_NOMEM, "approval");
-    *ret = p;
-    return ERR_OK;
+    code = p.step ? load_asks(tx, a, case_id, &p, e) : ERR_OK;
+    if (!code)
+        *ret = p;
+    return code;
 }
 
 /* ---- answers and invitations ------------------------------------------------------------------ */

@@ -70,6 +70,9 @@ struct approval {
     const char *what, *policy, *machine_id, *action; /* of the newest yes to a step; NULL: none */
     const char *canary_policy, *limits_policy;       /* of the newest yes to each; NULL: none */
     const char *failure_policy; /* of the newest to go on after a step that failed; NULL: none */
+    /* Of a case with a yes to a step: the arguments (JSON) of each `ask` of its, in their order. */
+    const char **asks;
+    size_t n_asks;
 };
 
 /** Newest first; state QUESTION_STATES: any. */

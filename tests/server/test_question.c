@@ -1178,6 +1178,83 @@ static void test_question__a_rule_that_asks_is_no_way_past_safety(void **state)
     }
 }
 
+/* What a rule of now wants said by more persons, or by others, is not done with the yes that another rule wanted, though both are asked
+ * about the same. */
+static void test_question__a_yes_to_one_rule_is_none_to_another(void **state)
+{
+    static const char low[] =
+        "{\"id\":\"" ALERT "\",\"severity\":\"Medium\",\"machineId\":\"" MACHINE "\"}";
+    static const struct {
+        const char *medium, *high;
+        bool stands;
+    } rows[] = {
+        {"{}", "{}", true},
+        {"{}", "{people: 2}", false},
+        {"{}", "{approvers: [a@x.example]}", false},
+        {"{approvers: [b@x.example]}", "{approvers: [a@x.example]}", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        char rules[600];
+        int64_t id;
+
+        print_message("  row %zu\n", i);
+        (void)snprintf(
+            rules, sizeof rules,
+            "rules:\n  - {name: a, when: {alert.severity: Medium}, do: [ask: %s, isolate: {}, "
+            "email: {}]}\n  - {name: b, when: {alert.severity: High}, do: [ask: %s, isolate: "
+            "{}, email: {}]}\nsafety: {protected: [{machine.name: {glob: 'ws-*'}}]}\n",
+            rows[i].medium, rows[i].high);
+        rig_open(&r, rules);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, low);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_non_null(strstr(newest(&r).what, "protected: machine.name"));
+        rig_afresh(&r); /* Defender calls it High by now */
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_takes_isolate(&r, 0);
+        yes(&r);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].stands);
+        if (!rows[i].stands)
+            assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED"));
+        rig_close(&r);
+    }
+}
+
+static enum err_code forget_second_ask(struct db_tx *tx, void *arg, struct err *e)
+{
+    (void)arg;
+    return db_run(tx, e, NULL, "DELETE FROM steps WHERE handler = 'ask' AND n = 1", "");
+}
+
+/* Nor is it where one was asked by an earlier version of cordon, for which the rule's own question was enough. */
+static void test_question__a_yes_of_before_is_no_way_past_safety(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    scene(
+        &r,
+        "rules:\n  - {name: contain, when: {alert.severity: High}, do: [ask: {}, isolate: {}, email: "
+        "{}]}\nsafety: {protected: [{machine.name: {glob: 'ws-*'}}], ask: {people: 2}}\n");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(db_write(r.store->db, forget_second_ask, NULL, NULL), ERR_OK);
+    yes(&r);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED"));
+    rig_close(&r);
+}
+
 static void test_question__a_case_let_go_waits_for_nobody(void **state)
 {
     enum question_state now;
@@ -3477,6 +3554,8 @@ int main(void)
         cmocka_unit_test(test_question__a_yes_is_to_one_type_of_isolation),
         cmocka_unit_test(test_question__protection_is_put_to_a_person_where_safety_says_so),
         cmocka_unit_test(test_question__a_rule_that_asks_is_no_way_past_safety),
+        cmocka_unit_test(test_question__a_yes_to_one_rule_is_none_to_another),
+        cmocka_unit_test(test_question__a_yes_of_before_is_no_way_past_safety),
         cmocka_unit_test(test_question__a_case_let_go_waits_for_nobody),
         cmocka_unit_test(test_question__who_waits_for_the_end_of_a_case_hears_that_it_was_let_go),
         cmocka_unit_test(test_question__a_pause_stands_above_a_yes),

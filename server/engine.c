@@ -207,15 +207,24 @@ static bool is_same_list(const struct text_list *a, const struct text_list *b)
     return same;
 }
 
+/* Who could not be asked by the one before: he was not in mail.to, there was no mail server, or another policy was in force than
+ * the one that a question was asked by. */
+static bool asks_others(const struct config *before, const struct config *now)
+{
+    return !is_same_list(&before->mail.to, &now->mail.to) ||
+           (!before->mail.server && now->mail.server) ||
+           strcmp(policy_hash(before->policy), policy_hash(now->policy)) != 0;
+}
+
 void engine_use(struct engine *g, struct runtime *r)
 {
     struct runtime *old;
     struct err e;
-    bool others; /* are to be asked */
+    bool others;
 
     pthread_mutex_lock(&g->lock);
     old = g->runtime;
-    others = !is_same_list(&old->config->mail.to, &r->config->mail.to);
+    others = asks_others(old->config, r->config);
     runtime_inherit(r, old);
     pthread_mutex_unlock(&g->lock);
     if (runtime_keep(r, g->store, &e)) /* a new tenant's; it is counted all the same */

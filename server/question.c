@@ -387,7 +387,8 @@ struct asked {
 };
 
 /* mail.to may have changed since people were asked: who is new there gets a link, too, and who is not there any more nothing, for
- * his is good for nothing (check_asked). Under another policy nobody may answer: it stays as it was. */
+ * his is good for nothing (check_asked). Under another policy nobody may answer, and without a mail server nobody gets his link: it
+ * stays as it was, and who is new is that later, too. */
 static enum err_code mind_the_list(struct db_tx *tx, struct engine *g, const struct runtime *rt,
                                    struct arena *a, const struct question_record *q,
                                    struct asked *ret, struct err *e)
@@ -399,7 +400,7 @@ static enum err_code mind_the_list(struct db_tx *tx, struct engine *g, const str
     enum err_code code = invitation_list(tx, a, q->id, &ret->list, &ret->n, e);
 
     ret->old = n_had = ret->n;
-    if (code || strcmp(q->policy, policy_hash(rt->config->policy)) != 0)
+    if (code || !rt->config->mail.server || strcmp(q->policy, policy_hash(rt->config->policy)) != 0)
         return code;
     had = arena_array(a, n_had + 1, sizeof *had);
     code = had ? terms_of(tx, a, rt, q, &terms, e) : err_set(e, ERR_NOMEM, "invitations");
@@ -438,7 +439,7 @@ static enum err_code mail_newcomers(struct db_tx *tx, struct engine *g, struct r
     size_t n = 0;
     enum err_code code = mind_the_list(tx, g, rt, a, q, &asked, e);
 
-    if (code || asked.n == asked.old || !rt->config->mail.server)
+    if (code || asked.n == asked.old)
         return code;
     code = question_cases(tx, a, q->id, 0, 1, &of, &n, e);
     if (code || !n)

@@ -2661,6 +2661,39 @@ static void test_question__who_may_answer_since_is_asked(void **state)
     }
 }
 
+/* Nor is he forgotten who came when he could not be asked: another policy was in force for a while, or no mail server. */
+static void test_question__who_could_not_be_asked_at_first_is_asked(void **state)
+{
+    static const char *const rows[] = {RULES_ASK, RULES_ISOLATE_AND_MAIL "safety: {canary: 1}\n"};
+    static const bool servers[] = {true, false};
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        bool server = servers[i / 2];
+        const char *rules = rows[i % 2];
+        struct runtime *rt;
+        struct subject s;
+        struct rig r;
+
+        print_message("  row %zu\n", i);
+        scene(&r, rules);
+        s = (struct subject){.arena = r.arena};
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+        rt = rig_runtime(&r, server ? RULES_MAIL_ONLY : rules);
+        rt->config->mail.to.items[0] = "new@contoso.example";
+        rt->config->mail.server = server ? rt->config->mail.server : NULL;
+        engine_use(r.g, rt);
+        (void)rig_work(&r);
+        write_to(&r, rules, "new@contoso.example");
+        rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+        assert_int_equal(db_read(r.store->db, read_asked, &s, NULL), ERR_OK);
+        assert_string_equal(s.text, "soc@contoso.example new@contoso.example ");
+        rig_close(&r);
+    }
+}
+
 /* What people are told is how many machines there are: two alerts of one are no two machines. */
 static void test_question__many_tells_of_machines(void **state)
 {
@@ -3580,6 +3613,7 @@ int main(void)
         cmocka_unit_test(test_question__many_calls_no_machine_free_that_is_isolated_since),
         cmocka_unit_test(test_question__who_is_asked_about_many_is_who_may_answer),
         cmocka_unit_test(test_question__who_may_answer_since_is_asked),
+        cmocka_unit_test(test_question__who_could_not_be_asked_at_first_is_asked),
         cmocka_unit_test(test_question__many_tells_of_machines),
         cmocka_unit_test(test_question__many_names_every_machine),
         cmocka_unit_test(test_question__what_others_wrote_is_harmless_in_the_mail_of_many),

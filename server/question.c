@@ -397,11 +397,18 @@ static enum err_code mind_the_list(struct db_tx *tx, struct engine *g, const str
     struct policy_terms terms;
     const char *const *to, **had;
     size_t n_to, n = 0, n_had;
+    bool unasked = !q->told && !question_is_of_one(q->kind);
     enum err_code code = invitation_list(tx, a, q->id, &ret->list, &ret->n, e);
 
     ret->old = n_had = ret->n;
     if (code || !rt->config->mail.server || strcmp(q->policy, policy_hash(rt->config->policy)) != 0)
         return code;
+    if (unasked) { /* nobody has got his link, also who would not get it now and may be there again later */
+        code = invitation_forget(tx, q->id, e);
+        n_had = 0;
+        if (code)
+            return code;
+    }
     had = arena_array(a, n_had + 1, sizeof *had);
     code = had ? terms_of(tx, a, rt, q, &terms, e) : err_set(e, ERR_NOMEM, "invitations");
     if (code)

@@ -458,6 +458,11 @@ enum err_code invitation_insert(struct db_tx *tx, int64_t id, int64_t question, 
                   id, question, address);
 }
 
+enum err_code invitation_forget(struct db_tx *tx, int64_t question, struct err *e)
+{
+    return db_run(tx, e, NULL, "DELETE FROM invitations WHERE question_id = $1", "i", question);
+}
+
 static enum err_code read_invitation(struct db_rows *rows, struct arena *a, void *item,
                                      struct err *e)
 {

@@ -149,6 +149,8 @@ enum err_code answer_list(struct db_tx *tx, struct arena *a, int64_t id, struct 
 /** Whom the question is sent to: the id is what his link stands for. */
 enum err_code invitation_insert(struct db_tx *tx, int64_t id, int64_t question, const char *address,
                                 struct err *e);
+/** Of a question that nobody was sent yet: to whom it is to be sent is said anew. */
+enum err_code invitation_forget(struct db_tx *tx, int64_t question, struct err *e);
 /** ERR_NOT_FOUND. */
 enum err_code invitation_load(struct db_tx *tx, struct arena *a, int64_t id, int64_t *ret_question,
                               const char **ret_address, struct err *e);

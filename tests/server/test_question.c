@@ -2694,6 +2694,25 @@ static void test_question__who_could_not_be_asked_at_first_is_asked(void **state
     }
 }
 
+/* Nor he who was to be asked when a question over many began, and was not by the time of its first mail. */
+static void test_question__who_got_no_link_is_asked(void **state)
+{
+    struct subject s;
+    struct rig r;
+
+    (void)state;
+    many(&r, "{canary: 1}");
+    s = (struct subject){.arena = r.arena};
+    (void)push_many(&r, 0, 1);
+    write_to(&r, RULES_ISOLATE_AND_MAIL "safety: {canary: 1}\n", "new@contoso.example");
+    (void)rig_work(&r);
+    write_to(&r, RULES_ISOLATE_AND_MAIL "safety: {canary: 1}\n", "soc@contoso.example");
+    rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(db_read(r.store->db, read_asked, &s, NULL), ERR_OK);
+    assert_string_equal(s.text, "new@contoso.example soc@contoso.example ");
+    rig_close(&r);
+}
+
 /* What people are told is how many machines there are: two alerts of one are no two machines. */
 static void test_question__many_tells_of_machines(void **state)
 {
@@ -3614,6 +3633,7 @@ int main(void)
         cmocka_unit_test(test_question__who_is_asked_about_many_is_who_may_answer),
         cmocka_unit_test(test_question__who_may_answer_since_is_asked),
         cmocka_unit_test(test_question__who_could_not_be_asked_at_first_is_asked),
+        cmocka_unit_test(test_question__who_got_no_link_is_asked),
         cmocka_unit_test(test_question__many_tells_of_machines),
         cmocka_unit_test(test_question__many_names_every_machine),
         cmocka_unit_test(test_question__what_others_wrote_is_harmless_in_the_mail_of_many),

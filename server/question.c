@@ -24,13 +24,13 @@
 
 /* ---- whom to ask ------------------------------------------------------------------------------ */
 
-/* What a link of each of the addresses stands for. */
-static enum err_code invite(struct db_tx *tx, struct engine *g, int64_t question,
-                            const char *const *to, size_t n, struct err *e)
+/* What a link of each of the addresses stands for. Without a mail server nobody gets his: once there is one, all are new. */
+static enum err_code invite(struct db_tx *tx, struct engine *g, const struct runtime *rt,
+                            int64_t question, const char *const *to, size_t n, struct err *e)
 {
     enum err_code code = ERR_OK;
 
-    for (size_t i = 0; i < n && !code; i++)
+    for (size_t i = 0; i < n && !code && rt->config->mail.server; i++)
         code = invitation_insert(tx, id_new(g->clock), question, to[i], e);
     return code;
 }
@@ -196,7 +196,7 @@ static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!code)
         code = add_case(tx, s, x->n, q.id, action, x->now, e);
     if (!code)
-        code = invite(tx, s->engine, q.id, to, n_to, e);
+        code = invite(tx, s->engine, s->runtime, q.id, to, n_to, e);
     if (!code)
         code = invitation_list(tx, s->arena, q.id, &list, &n, e);
     if (!code)
@@ -342,7 +342,7 @@ enum err_code question_hold(struct db_tx *tx, struct step *s, struct runtime *rt
         people_of(terms, rt, &to, &n_to);
         code = question_insert(tx, &q, now + QUESTION_GATHER_MS, e);
         if (!code)
-            code = invite(tx, s->engine, q.id, to, n_to, e);
+            code = invite(tx, s->engine, rt, q.id, to, n_to, e);
     }
     if (!code)
         code = add_case(tx, s, s->n, q.id, h->action, now, e);
@@ -418,7 +418,7 @@ static enum err_code mind_the_list(struct db_tx *tx, struct engine *g, const str
         had[i] = ret->list[i].address;
     for (size_t i = 0; i < n_to && !code; i++)
         if (!has_address(had, n_had, to[i]))
-            code = invite(tx, g, q->id, &to[i], 1, e);
+            code = invite(tx, g, rt, q->id, &to[i], 1, e);
     if (!code)
         code = invitation_list(tx, a, q->id, &all, &n, e);
     ret->list = arena_array(a, n + 1, sizeof *ret->list);

@@ -2694,6 +2694,34 @@ static void test_question__who_could_not_be_asked_at_first_is_asked(void **state
     }
 }
 
+/* A question that began when there was no mail server is mailed when there is one. */
+static void test_question__who_could_not_be_mailed_is_when_he_can_be(void **state)
+{
+    static const char *const rows[] = {RULES_ASK, RULES_ISOLATE_AND_MAIL "safety: {canary: 1}\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct runtime *rt;
+        struct subject s;
+        struct rig r;
+
+        print_message("  row %zu\n", i);
+        scene(&r, rows[i]);
+        s = (struct subject){.arena = r.arena};
+        rt = rig_runtime(&r, rows[i]);
+        rt->config->mail.server = NULL;
+        engine_use(r.g, rt);
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+        engine_use(r.g, rig_runtime(&r, rows[i]));
+        rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+        assert_int_equal(db_read(r.store->db, read_asked, &s, NULL), ERR_OK);
+        assert_string_equal(s.text, "soc@contoso.example ");
+        rig_close(&r);
+    }
+}
+
 /* Nor he who was to be asked when a question over many began, and was not by the time of its first mail. */
 static void test_question__who_got_no_link_is_asked(void **state)
 {
@@ -3633,6 +3661,7 @@ int main(void)
         cmocka_unit_test(test_question__who_is_asked_about_many_is_who_may_answer),
         cmocka_unit_test(test_question__who_may_answer_since_is_asked),
         cmocka_unit_test(test_question__who_could_not_be_asked_at_first_is_asked),
+        cmocka_unit_test(test_question__who_could_not_be_mailed_is_when_he_can_be),
         cmocka_unit_test(test_question__who_got_no_link_is_asked),
         cmocka_unit_test(test_question__many_tells_of_machines),
         cmocka_unit_test(test_question__many_names_every_machine),

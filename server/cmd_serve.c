@@ -466,12 +466,13 @@ int cmd_serve(int argc, char **argv)
 
     if (exit_code != CLI_GO_ON)
         return exit_code;
+    signals_begin();
     if (watch_new(&s.files, &e) || cli_start_config(o.config, s.files, &s.config, &e)) {
         log_event(LOG_ERROR, "cannot_start", LOG_ERR(&e));
+        signals_begun();
         watch_free(s.files);
         return CLI_FAILED;
     }
-    signals_begin();
     s.connections = allow_open_files();
     bound_malloc();
     cli_log_notes(s.config);

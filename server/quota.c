@@ -50,7 +50,7 @@ struct slice {
 
 struct quota {
     _Atomic int refs;
-    /* takes its calls since a reload with other limits; a reference */
+    /* takes its calls since a reload that left it out of force; a reference */
     _Atomic(struct quota *) heir;
     const struct clock *clock;
     pthread_mutex_t lock;
@@ -503,12 +503,16 @@ void quota_inherit(struct quota **place, struct quota *from)
         q->store = from->store;
         q->keeping = from->keeping;
     }
-    if (q->store && !from->heir) {
-        q->refs++;
-        from->heir = q;
-    }
     pthread_mutex_unlock(&q->lock);
     pthread_mutex_unlock(&from->lock);
+}
+
+void quota_leave_to(struct quota *from, struct quota *heir)
+{
+    if (from == heir || from->heir || !heir->store)
+        return;
+    heir->refs++;
+    from->heir = heir;
 }
 
 void quota_used(struct quota *q, int64_t *ret_minute, int64_t *ret_hour)

@@ -80,9 +80,11 @@ void quota_block(struct quota *q, int64_t retry_ms);
 /** The same of an API with limits of its own: no call of that one. */
 void quota_block_class(struct quota *q, enum quota_class class, int64_t retry_ms);
 /** What stands in *place takes over what `from` has taken, its block and its store: Defender counts on over a reload of ours. It is
- *  `from` itself from then on where the limits are the same; else `from` counts and asks there, by the limits of now: for who was
- *  at work by it goes on, for minutes where many wait. Before what stands there is shared between threads. */
+ *  `from` itself from then on where the limits are the same. Before what stands there is shared between threads. */
 void quota_inherit(struct quota **place, struct quota *from);
+/** `from`, which is in force no more, counts and asks at its heir, by the limits of that: who was at work by it goes on, for minutes
+ *  where many wait. Nothing happens where it has an heir, or the heir is kept nowhere. One thread of such. */
+void quota_leave_to(struct quota *from, struct quota *heir);
 /** Calls taken in the last minute and hour (for the metrics). */
 void quota_used(struct quota *q, int64_t *ret_minute, int64_t *ret_hour);
 

@@ -188,6 +188,24 @@ static void inherit_ways(struct way *const *ways, size_t n, struct way *const *o
             way_inherit(ways[i], old[k]);
 }
 
+/* One that is in force yet, for another name of the application too, keeps its own limits. */
+static void leave_budget(const struct runtime *r, const struct runtime_tenant *old)
+{
+    struct quota *heir = NULL;
+
+    for (size_t i = 0; i < r->config->n_tenants; i++) {
+        const struct runtime_tenant *t = &r->tenants[i];
+
+        if (t->quota == old->quota)
+            return;
+        if (is_same_app(t->config, old->config) &&
+            (!heir || strcmp(t->config->name, old->config->name) == 0))
+            heir = t->quota;
+    }
+    if (heir)
+        quota_leave_to(old->quota, heir);
+}
+
 void runtime_inherit(struct runtime *r, struct runtime *old)
 {
     inherit_ways(r->ways, r->config->mail.n_ways, old->ways, old->config->mail.n_ways);
@@ -202,6 +220,8 @@ void runtime_inherit(struct runtime *r, struct runtime *old)
                     r->tenants[i].clock_lead_ms = old->tenants[k].clock_lead_ms;
             }
         }
+    for (size_t k = 0; k < old->config->n_tenants; k++)
+        leave_budget(r, &old->tenants[k]);
 }
 
 /* Others that make calls of the same budgets: replicas, or a tenant of another name. */

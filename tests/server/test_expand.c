@@ -184,6 +184,37 @@ static void test_expand__a_second_name_brings_no_second_budget(void **state)
     rig_close(&r);
 }
 
+/* Each name goes on with its own limits, whatever is reloaded: a small one of the application holds the other's isolations up no
+ * more than it did. */
+static void test_expand__names_of_one_application_keep_their_limits_over_a_reload(void **state)
+{
+    static const int64_t limits[][2] = {{100, 10}, {100, 10}, {60, 10}, {60, 100}, {60, 100}};
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        struct runtime *before = engine_runtime(r.g), *now;
+        const char *own = arena_fmt(r.arena, "    quota: {per_minute: %d}\n", (int)limits[i][0]);
+
+        r.tenants = arena_fmt(r.arena,
+                              "%s  twin:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                              "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                              "    client_secret_file: %s/secret\n    api_url: %s\n"
+                              "    login_url: %s\n    quota: {per_minute: %d}\n",
+                              own, r.dir, peer_url(r.peer), peer_url(r.peer), (int)limits[i][1]);
+        engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+        now = engine_runtime(r.g);
+        for (size_t t = 0; t < 2; t++)
+            assert_int_equal(quota_per_minute(now->tenants[t].quota), limits[i][t]);
+        for (size_t t = 0; t < before->config->n_tenants; t++) /* who is at work by it yet */
+            assert_int_equal(quota_per_minute(before->tenants[t].quota), limits[i][t]);
+        runtime_unref(now);
+        runtime_unref(before);
+    }
+    rig_close(&r);
+}
+
 /* Facts that cannot be written down do not make a case that is tried for ever in silence. */
 static void test_expand__facts_that_cannot_be_stored_are_told(void **state)
 {
@@ -2788,6 +2819,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_long_patience_is_not_silence),
         cmocka_unit_test(test_expand__a_reload_leaves_defender_in_peace),
         cmocka_unit_test(test_expand__a_second_name_brings_no_second_budget),
+        cmocka_unit_test(test_expand__names_of_one_application_keep_their_limits_over_a_reload),
         cmocka_unit_test(test_expand__facts_that_cannot_be_stored_are_told),
         cmocka_unit_test(test_expand__no_text_is_too_long_to_be_told),
         cmocka_unit_test(test_expand__one_machine_in_two_spellings_is_one),

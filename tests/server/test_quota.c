@@ -641,8 +641,10 @@ static void test_quota__a_reload_with_other_limits_makes_no_second_budget(void *
     before = keep(&k, "a/b", QUOTA_ALONE);
     between = make(&k.h, 100, 1000);
     quota_inherit(&between, before);
+    quota_leave_to(before, between);
     after = make(&k.h, 40, 1000);
     quota_inherit(&after, between);
+    quota_leave_to(between, after);
     quota_free(between);
     for (int i = 0; i < 10; i++) {
         assert_int_equal(quota_take(before, true, NULL), ERR_OK);

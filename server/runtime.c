@@ -33,16 +33,17 @@ static void throttled(void *ctx, enum defender_api api, int64_t retry_ms)
 }
 
 /* How far the wall clock is before the monotonic one. */
-static int64_t find_lead(const struct runtime_tenant *t)
+static int64_t find_lead(const struct clock *c)
 {
-    return clock_wall_ms(t->clock) - clock_mono_ms(t->clock);
+    return clock_wall_ms(c) - clock_mono_ms(c);
 }
 
 static void told_the_time(void *ctx, int64_t off_ms)
 {
     struct runtime_tenant *t = ctx;
 
-    t->clock_lead_ms = find_lead(t) - off_ms;
+    t->clock_lead_ms = find_lead(t->clock) - off_ms;
+    t->clock_told_ms = clock_mono_ms(t->clock);
 }
 
 /* defender-api.md section 7.4: 45 a minute, of Graph at least; 1,500 an hour for the older call. */
@@ -153,6 +154,7 @@ enum err_code runtime_new(struct config *config, struct rest *rest, const struct
         return err_set(e, ERR_NOMEM, "runtime");
     }
     r->config = config;
+    r->clock = clock;
     r->refs = 1;
     r->tenants = calloc(config->n_tenants + 1, sizeof *r->tenants);
     if (!r->tenants)
@@ -206,6 +208,19 @@ static void leave_budget(const struct runtime *r, const struct runtime_tenant *o
         quota_leave_to(old->quota, heir);
 }
 
+/* This host's clock is one, whichever application asks. */
+static void inherit_clock(struct runtime *r, const struct runtime *old)
+{
+    r->clock_lead_ms = old->clock_lead_ms;
+    r->clock_told_ms = old->clock_told_ms;
+    for (size_t i = 0; i < old->config->n_tenants; i++)
+        if (old->tenants[i].clock_lead_ms &&
+            (!r->clock_lead_ms || old->tenants[i].clock_told_ms > r->clock_told_ms)) {
+            r->clock_lead_ms = old->tenants[i].clock_lead_ms;
+            r->clock_told_ms = old->tenants[i].clock_told_ms;
+        }
+}
+
 void runtime_inherit(struct runtime *r, struct runtime *old)
 {
     inherit_ways(r->ways, r->config->mail.n_ways, old->ways, old->config->mail.n_ways);
@@ -216,10 +231,13 @@ void runtime_inherit(struct runtime *r, struct runtime *old)
                 quota_inherit(&r->tenants[i].quota, old->tenants[k].quota);
                 quota_inherit(&r->tenants[i].hunt_quota, old->tenants[k].hunt_quota);
                 graph_use_quota(r->tenants[i].graph, r->tenants[i].hunt_quota);
-                if (old->tenants[k].clock_lead_ms) /* known */
+                if (old->tenants[k].clock_lead_ms) { /* known */
                     r->tenants[i].clock_lead_ms = old->tenants[k].clock_lead_ms;
+                    r->tenants[i].clock_told_ms = old->tenants[k].clock_told_ms;
+                }
             }
         }
+    inherit_clock(r, old);
     for (size_t k = 0; k < old->config->n_tenants; k++)
         leave_budget(r, &old->tenants[k]);
 }
@@ -280,12 +298,20 @@ struct runtime_tenant *runtime_tenant(struct runtime *r, const char *name)
     return NULL;
 }
 
-/* How far this host's clock is off Defender's; 0 while that is not known. */
+/* How far a clock is off Defender's; 0 while that is not known. */
+static int64_t off_by(const struct clock *c, int64_t lead)
+{
+    return lead ? find_lead(c) - lead : 0;
+}
+
 static int64_t clock_off(const struct runtime_tenant *t)
 {
-    int64_t lead = t ? t->clock_lead_ms : 0;
+    return t ? off_by(t->clock, t->clock_lead_ms) : 0;
+}
 
-    return lead ? find_lead(t) - lead : 0;
+static bool is_far(int64_t off)
+{
+    return off > DEFENDER_SKEW_MS || off < -DEFENDER_SKEW_MS;
 }
 
 enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e)
@@ -300,12 +326,21 @@ enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e)
                    (away + MINUTE_MS / 2) / MINUTE_MS, off < 0 ? "behind" : "ahead of");
 }
 
+/* Who is polled says it every few minutes. */
+#define WORD_MS HOUR_MS
+
 bool runtime_clock_is_off(const struct runtime *r)
 {
-    bool off = false;
+    int64_t last = r->clock_told_ms;
+    bool off;
 
     for (size_t i = 0; i < r->config->n_tenants; i++)
-        off = off || runtime_clock_off_ms(&r->tenants[i]) != 0;
+        if (r->tenants[i].clock_told_ms > last)
+            last = r->tenants[i].clock_told_ms;
+    off = r->clock_told_ms >= last - WORD_MS && is_far(off_by(r->clock, r->clock_lead_ms));
+    for (size_t i = 0; i < r->config->n_tenants; i++)
+        off = off ||
+              (r->tenants[i].clock_told_ms >= last - WORD_MS && is_far(clock_off(&r->tenants[i])));
     return off;
 }
 
@@ -320,5 +355,5 @@ int64_t runtime_clock_off_ms(const struct runtime_tenant *t)
 {
     int64_t off = clock_off(t);
 
-    return off > DEFENDER_SKEW_MS || off < -DEFENDER_SKEW_MS ? off : 0;
+    return is_far(off) ? off : 0;
 }

@@ -21,8 +21,9 @@ struct runtime_tenant {
     /* By so much our wall clock would be before the monotonic one if it was Defender's, as its last answer showed it
      * (defender.h, on_clock); 0: no answer yet. So a clock that is set since is known without another. */
     _Atomic int64_t clock_lead_ms;
-    struct token *graph_token; /* for Microsoft Graph */
-    struct quota *hunt_quota;  /* hunting has a budget of its own: defender-api.md section 7.4 */
+    _Atomic int64_t clock_told_ms; /* mono: when that was */
+    struct token *graph_token;     /* for Microsoft Graph */
+    struct quota *hunt_quota; /* hunting has a budget of its own: defender-api.md section 7.4 */
     struct graph *graph;
 };
 
@@ -31,6 +32,8 @@ struct runtime {
     struct runtime_tenant *tenants; /* config->n_tenants of them, in its order */
     struct way **ways;              /* of mails, in their order: config->mail.n_ways of them */
     struct way **posts;             /* the webhooks: config->n_webhooks of them, in its order */
+    const struct clock *clock;
+    int64_t clock_lead_ms, clock_told_ms; /* the last that was said by the configurations before */
     _Atomic int refs;
 };
 
@@ -49,7 +52,8 @@ struct runtime_tenant *runtime_tenant(struct runtime *r, const char *name);
 /** ERR_AGAIN with a sentence when this host's clock is so far off Defender's that limits and times which are counted by it
  *  cannot be relied upon: nothing is then isolated, nor released by a rule, until somebody has set it. t NULL: ERR_OK. */
 enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e);
-/** Is it, as far as any tenant's Defender has said? */
+/** Is it, as far as any tenant's Defender has said, by this configuration or one before? What was said long before another's last
+ *  word counts no more: a tenant that answers no longer. */
 bool runtime_clock_is_off(const struct runtime *r);
 /** So many ms this host's clock is ahead of Defender's; 0: about none, or nobody knows yet. */
 int64_t runtime_clock_ahead_ms(const struct runtime_tenant *t);

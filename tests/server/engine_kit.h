@@ -82,6 +82,7 @@
 struct rig {
     char dir[64], config_file[100], store_url[300];
     const char *tenant;  /* its name; NULL: contoso */
+    const char *client;  /* its application; NULL: one for all */
     const char *tenants; /* more of them; or NULL */
     const char *sources; /* likewise */
     struct hands hands;
@@ -125,15 +126,16 @@ static inline struct runtime *rig_runtime_by(struct rig *r, const struct clock *
                    "listen: {address: '127.0.0.1:0'}\nadmin: {address: '127.0.0.1:0'}\n"
                    "store: {url: 'sqlite:unused.db'}\n"
                    "tenants:\n  %s:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
-                   "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                   "    client_id: %s\n"
                    "    client_secret_file: %s/secret\n    api_url: %s\n    login_url: %s\n"
                    "    api_scope: https://api.example/.default\n%s"
                    "sources:\n  relay:\n    tenant: %s\n    verify:\n"
                    "      - standard_webhooks: {secret_files: [%s/whsec]}\n%s%s"
                    "mail: {server: 'smtp://127.0.0.1:9', from: cordon@contoso.example,"
                    " to: [soc@contoso.example], group: {interval: 0}}\n%s",
-                   tenant, r->dir, peer_url(r->peer), peer_url(r->peer),
-                   r->tenants ? r->tenants : "", tenant, r->dir, r->sources ? r->sources : "",
+                   tenant, r->client ? r->client : "5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50", r->dir,
+                   peer_url(r->peer), peer_url(r->peer), r->tenants ? r->tenants : "", tenant,
+                   r->dir, r->sources ? r->sources : "",
                    r->tenants && strstr(r->tenants, "  fabrikam:\n") ? fabrikams : "", rules);
     rig_write(r, "cordon.yaml", text);
     yaml_faults_init(&faults, faults_arena);

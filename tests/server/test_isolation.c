@@ -1030,6 +1030,84 @@ static void test_isolation__a_clock_that_is_far_off_isolates_nothing(void **stat
     }
 }
 
+/* Does anything that was said of this host's clock hold that it is off? Nothing is forgotten then. */
+static bool clock_is_off(struct rig *r)
+{
+    struct runtime *rt = engine_runtime(r->g);
+    bool off = runtime_clock_is_off(rt);
+
+    runtime_unref(rt);
+    return off;
+}
+
+/* A tenant's Defender says the time. */
+static void say_time(struct rig *r, const char *tenant, int64_t ahead_ms)
+{
+    struct runtime *rt = engine_runtime(r->g);
+    struct defender_reads reads = {0};
+
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says_dated(r, GET_ALERT, ALERT_DOC, ahead_ms);
+    defender_read(runtime_tenant(rt, tenant)->defender, ALERT, NULL, DEFENDER_READ_ALERT, &reads);
+    assert_int_equal(reads.alert_code, ERR_OK);
+    defender_reads_clear(&reads);
+    runtime_unref(rt);
+}
+
+/* Whoever thinks that the credential is to blame and gives another does not make the clock right: by it all that is old would be
+ * forgotten before the new one is first used. */
+static void test_isolation__another_application_makes_no_clock_right(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    say_time(&r, "contoso", 20 * DAY_MS);
+    assert_true(clock_is_off(&r));
+    for (int i = 0; i < 2; i++) {
+        r.client = arena_fmt(r.arena, "5d1f000%d-98ab-4f0a-9d5e-0b1c2d3e4f50", i + 1);
+        engine_use(r.g, rig_runtime(&r, RULES_MAIL_ONLY));
+        assert_true(clock_is_off(&r));
+    }
+    atomic_fetch_sub(&r.hands.wall, 20 * DAY_MS); /* somebody sets it */
+    assert_false(clock_is_off(&r));
+    atomic_fetch_add(&r.hands.wall, 20 * DAY_MS);
+    hands_turn(&r.hands, 2 * HOUR_MS);
+    say_time(&r, "contoso", 0);
+    assert_false(clock_is_off(&r));
+    rig_close(&r);
+}
+
+/* A tenant that has not answered for long knows nothing of how the clock stands, where another does: this host may have been halted
+ * since, and its steady clock with it. */
+static void test_isolation__a_tenant_that_answers_no_more_keeps_no_clock_wrong(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    r.tenants = arena_fmt(r.arena,
+                          "  fabrikam:\n    tenant_id: 1b4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                          "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                          "    client_secret_file: %s/secret\n    api_url: %s\n"
+                          "    login_url: %s\n    api_scope: https://api.example/.default\n",
+                          r.dir, peer_url(r.peer), peer_url(r.peer));
+    engine_use(r.g, rig_runtime(&r, RULES_MAIL_ONLY));
+    say_time(&r, "fabrikam", 0);
+    say_time(&r, "contoso", 0);
+    assert_false(clock_is_off(&r));
+    atomic_fetch_add(&r.hands.wall, 30 * MINUTE_MS); /* it stood still, and its clock was set */
+    say_time(&r, "contoso", 0);
+    assert_true(clock_is_off(&r)); /* they differ: in doubt */
+    hands_turn(&r.hands, 2 * HOUR_MS);
+    say_time(&r, "contoso", 0);
+    assert_false(clock_is_off(&r));
+    say_time(&r, "fabrikam", 20 * DAY_MS);
+    assert_true(clock_is_off(&r));
+    rig_close(&r);
+}
+
 /* The clock is set while it waits, and set right again later. */
 static void test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right(void **state)
 {
@@ -3441,6 +3519,8 @@ int main(void)
             test_isolation__one_answer_that_a_new_alert_is_unknown_is_not_the_last_word),
         cmocka_unit_test(test_isolation__who_was_told_late_is_told_the_end),
         cmocka_unit_test(test_isolation__a_clock_that_is_far_off_isolates_nothing),
+        cmocka_unit_test(test_isolation__a_tenant_that_answers_no_more_keeps_no_clock_wrong),
+        cmocka_unit_test(test_isolation__another_application_makes_no_clock_right),
         cmocka_unit_test(test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right),
         cmocka_unit_test(test_isolation__who_waits_while_the_clock_is_set_back_is_told),
         cmocka_unit_test(test_isolation__its_hour_begins_when_the_clock_is_right),

@@ -245,10 +245,18 @@ static enum err_code keep(const char *path, const char *aside, bool *ret_there, 
     return is_single_named(errno) ? keep_copy(path, aside, e) : os_error(aside, e);
 }
 
-/* Everything old has a second name, on disk. */
-static enum err_code keep_old(const char *path, const char *aside, bool *ret_kept, struct err *e)
+static enum err_code take_away(const char *path, const char *end, struct err *e)
 {
-    enum err_code code = keep(path, aside, ret_kept, e);
+    AUTO(auto_free) char *name = beside(path, end);
+
+    if (!name)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    return unlink(name) == 0 || errno == ENOENT ? ERR_OK : os_error(name, e);
+}
+
+static enum err_code keep_logs(const char *path, const char *aside, struct err *e)
+{
+    enum err_code code = ERR_OK;
 
     for (size_t i = 0; i < sizeof logs / sizeof *logs && !code; i++) {
         AUTO(auto_free) char *log = beside(path, logs[i]);
@@ -260,6 +268,23 @@ static enum err_code keep_old(const char *path, const char *aside, bool *ret_kep
         code = keep(log, aside_log, &had_log, e);
     }
     return code ? code : sync_folder_of(path, e);
+}
+
+/* Everything old has a second name, on disk; or nothing has, for a copy takes room. */
+static enum err_code keep_old(const char *path, const char *aside, bool *ret_kept, struct err *e)
+{
+    enum err_code code = keep(path, aside, ret_kept, e);
+    struct err unused;
+
+    if (code) /* the name may be another's */
+        return code;
+    code = keep_logs(path, aside, e);
+    if (!code || !*ret_kept)
+        return code;
+    (void)take_away(aside, "", &unused);
+    for (size_t i = 0; i < sizeof logs / sizeof *logs; i++)
+        (void)take_away(aside, logs[i], &unused);
+    return code;
 }
 
 /* A whole copy that has this name is the store, wherever its replacing was cut off. */
@@ -274,15 +299,6 @@ enum err_code db_sqlite_is_replaced(const char *path, bool *ret, struct err *e)
         return err_set(e, ERR_NOMEM, "out of memory");
     *ret = lstat(ready, &st) == 0;
     return *ret || errno == ENOENT ? ERR_OK : os_error(ready, e);
-}
-
-static enum err_code take_away(const char *path, const char *end, struct err *e)
-{
-    AUTO(auto_free) char *name = beside(path, end);
-
-    if (!name)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    return unlink(name) == 0 || errno == ENOENT ? ERR_OK : os_error(name, e);
 }
 
 /* The logs go, on disk, before the new database has its name; and without them the old one lacks its last commits, so that

@@ -1483,6 +1483,29 @@ static void test_db__a_restore_keeps_the_old_one_also_where_a_file_has_one_name(
     assert_int_equal(unlink(aside), 0);
 }
 
+/* Where not all of it can be copied aside, as on a disk that is full, nothing is left of it: each try would take as much room again
+ * as the store has. */
+static void test_db__a_restore_that_cannot_keep_the_old_one_leaves_no_copy(void **state)
+{
+    struct place *p = *state;
+    struct db *db = open_url(p->url, 10);
+    AUTO(auto_free) char *aside = NULL;
+    char backup[320], log[330];
+    struct err e = {0};
+
+    (void)snprintf(backup, sizeof backup, "%s/link", p->dir);
+    (void)snprintf(log, sizeof log, "%s-journal", p->path);
+    assert_int_equal(add(db, 1, &e), ERR_OK);
+    assert_int_equal(db_backup(db, backup, &e), ERR_OK);
+    db_free(db);
+    assert_int_equal(mkdir(log, 0700), 0); /* nobody can read it as a file */
+    no_second_names = true;
+    assert_int_equal(db_restore(p->url, one_step, backup, NULL, NULL, &aside, &e), ERR_IO);
+    no_second_names = false;
+    assert_non_null(strstr(e.text, "-journal"));
+    assert_int_equal(rmdir(log), 0); /* and remove_folder finds nothing else */
+}
+
 static void test_db__a_locked_database_is_for_later(void **state)
 {
     struct place *p = *state;
@@ -2006,6 +2029,7 @@ int main(int argc, char **argv)
         TEST(test_db__a_backup_that_is_copied_over_a_served_one_is_not_mixed_with_it),
         TEST(test_db__a_server_that_ends_leaves_a_backup_that_was_copied_over_its_own),
         TEST(test_db__a_restore_keeps_the_old_one_also_where_a_file_has_one_name),
+        TEST(test_db__a_restore_that_cannot_keep_the_old_one_leaves_no_copy),
         TEST(test_db__migrates_step_by_step_and_refuses_a_newer_schema),
         TEST(test_db__a_failing_step_leaves_the_schema_as_it_was),
         TEST(test_db__a_statement_says_what_is_wrong_with_it),

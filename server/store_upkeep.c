@@ -89,12 +89,12 @@ _Static_assert(WORK_LEDGER == 6, "WATCHED_CASES");
     " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = isolations.id)"                           \
     " AND NOT EXISTS (SELECT 1 FROM cases WHERE cases.isolation = isolations.id)"                  \
     " ORDER BY id LIMIT $3"
-/* That the store is full is told once, and by the last notice about it is known whether people know (fill.c). */
+/* That the store is full is told once, and by the last notice of that is known whether people know (fill.c). */
 #define OLD_NOTICES                                                                                \
     "SELECT id FROM notices WHERE id < $1 AND ended < $2 AND case_id = 0 AND state <> 'waiting'"   \
     " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = notices.id)"                              \
     " AND (kind <> 'store_full' OR EXISTS (SELECT 1 FROM notices n WHERE n.about = notices.about"  \
-    " AND n.id > notices.id)) ORDER BY id LIMIT $3"
+    " AND n.kind IN ('store_full', 'store_has_room') AND n.id > notices.id)) ORDER BY id LIMIT $3"
 
 #define OLD_QUESTIONS                                                                              \
     "SELECT id FROM questions WHERE id < $1 AND ended < $2 AND state <> 'open'"                    \

@@ -2,6 +2,7 @@
 #include "engine_kit.h"
 
 #include "fill.h"
+#include "notice_system.h"
 #include "store_upkeep.h"
 
 static enum err_code subjects_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -48,15 +49,19 @@ static void test_fill__people_hear_it_once_each_way(void **state)
     rig_close(&r);
 }
 
-/* It was full for longer than mails are remembered: those who were told hear the end all the same. */
+/* It was full for longer than mails are remembered: those who were told hear the end all the same, whatever else they heard of the
+ * store meanwhile. */
 static void test_fill__a_store_that_is_full_for_long_has_room_again(void **state)
 {
+    const struct notice_system other = {
+        .about = "store", .kind = "case_unreadable", .subject = "s", .headline = "h", .body = "b"};
     struct forgotten n = {0};
     struct rig r;
 
     (void)state;
     rig_open(&r, NULL);
     assert_true(fill_tell(r.g, true, 8 << 20, 8 << 20));
+    assert_int_equal(notice_system_tell(r.g, &other, NULL), ERR_OK);
     rig_sql(&r, "UPDATE notices SET state = 'sent', ended = 1");
     rig_sql(&r, "DELETE FROM work");
     hands_turn(&r.hands, clock_wall_ms(clock_system()) + 8 * DAY_MS -

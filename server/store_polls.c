@@ -134,10 +134,10 @@ enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct er
     return db_run(
         tx, e, NULL,
         "UPDATE polls SET watermark = CASE WHEN watermark < $1 THEN watermark ELSE $2 END,"
-        " since = CASE WHEN since = $3 THEN $4 ELSE since END, polled = $5, failing = $6"
-        " WHERE id = $7 AND coalesce(tenant_id, '') = $8",
-        "iiiiiiit", r->loaded, r->watermark, r->began, r->since, r->polled, r->failing, r->id,
-        r->tenant_id);
+        " since = CASE WHEN since = $3 OR since < $4 THEN $5 ELSE since END,"
+        " polled = $6, failing = $7 WHERE id = $8 AND coalesce(tenant_id, '') = $9",
+        "iiiiiiiit", r->loaded, r->watermark, r->began, r->since, r->since, r->polled, r->failing,
+        r->id, r->tenant_id);
 }
 
 /* No further than all was read: what came since then nobody may have heard of. */

@@ -40,7 +40,7 @@ enum err_code poll_load(struct db_tx *tx, struct arena *a, int64_t id, struct po
 /** Is the row another tenant's of the same name? A changed configuration is in force before poll_watch has seen to its rows. */
 bool poll_is_anothers(const struct poll_record *r, const char *tenant_id);
 /** Writes since, watermark, polled and failing, unless the row has become another tenant's. A watermark that was set back since
- *  it was loaded stays, and so does a since that was moved. */
+ *  it was loaded stays, and so does a since that was moved further than this one. */
 enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct err *e);
 /** When any list was read last, wall ms: the server was there then. 0: never. */
 enum err_code poll_last(struct db_tx *tx, int64_t *ret, struct err *e);

@@ -3072,7 +3072,8 @@ static enum err_code watch_fn(struct db_tx *tx, void *arg, struct err *e)
 struct forgetting {
     struct watching w;
     int64_t before;
-    bool ends; /* of who has read meanwhile */
+    bool ends;      /* of who has read meanwhile */
+    int64_t begins; /* it begins anew, after a long pause; 0: no */
 };
 
 static enum err_code polls_forget_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -3081,6 +3082,7 @@ static enum err_code polls_forget_fn(struct db_tx *tx, void *arg, struct err *e)
     struct poll_record loaded = x->w.row;
     enum err_code code = polls_forget(tx, x->before, e);
 
+    loaded.since = x->begins ? x->begins : loaded.since;
     if (!code && x->ends)
         code = poll_move(tx, &loaded, e);
     return code ? code : poll_load(tx, x->w.f->a, loaded.id, &x->w.row, e);
@@ -3092,8 +3094,9 @@ static void test_store__a_list_begins_behind_what_was_forgotten(void **state)
     static const struct {
         int64_t before;
         bool ends;
-        int64_t since;
-    } rows[] = {{5, false, 10}, {15, false, 15}, {17, true, 17}, {12, true, 17}, {90, false, 20}};
+        int64_t begins, since;
+    } rows[] = {{5, false, 0, 10},  {15, false, 0, 15}, {16, true, 0, 16}, {12, true, 0, 16},
+                {17, true, 18, 18}, {19, true, 18, 19}, {90, false, 0, 20}};
     struct shelf *f = *state;
     struct forgetting x = {.w = {.f = f, .tenant_id = "x", .since = 10, .read = 20}};
 
@@ -3101,6 +3104,7 @@ static void test_store__a_list_begins_behind_what_was_forgotten(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         x.before = rows[i].before;
         x.ends = rows[i].ends;
+        x.begins = rows[i].begins;
         write_ok(f, polls_forget_fn, &x);
         assert_int_equal(x.w.row.since, rows[i].since);
     }

@@ -327,6 +327,9 @@ enum err_code question_may_be_mailed(struct db_tx *tx, struct arena *a,
 
     *ret = false;
     like.case_id = 0;
+    if (strcmp(n->kind, notice_kind_name(NOTICE_QUESTION)) == 0)
+        like.kind =
+            ""; /* what was asked before over many is another question than the case's own */
     for (size_t i = 0; i < count && !code && !*ret; i++) {
         like.about = arena_fmt(a, ABOUT "%s", id_format(ids[i], id));
         code = like.about ? notice_may_be_mailed(tx, &like, ret, e)

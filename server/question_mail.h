@@ -54,7 +54,7 @@ enum err_code question_post_instead(struct db_tx *tx, struct engine *g, struct r
                                     bool *ret_is, struct err *e);
 
 /** Inside a transaction: has a mail of a question over many that held the case of n back, as new as n or of its kind, reached
- *  anybody, or may one yet? It names the case. */
+ *  anybody, or may one yet? It names the case. Of n that asks: one as new as n. */
 enum err_code question_may_be_mailed(struct db_tx *tx, struct arena *a,
                                      const struct notice_record *n, bool *ret, struct err *e);
 

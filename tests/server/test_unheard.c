@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "desk.h"
 #include "notice_system.h"
 #include "smtp.h"
 
@@ -392,6 +393,13 @@ static void count_nobodies(enum log_level level, const char *line, void *ctx)
         atomic_fetch_add(&nobodies, 1);
 }
 
+static void count_questions(enum log_level level, const char *line, void *ctx)
+{
+    (void)level, (void)ctx;
+    if (strstr(line, "\"event\":\"nobody_told\"") && strstr(line, "\"kind\":\"question\""))
+        atomic_fetch_add(&nobodies, 1);
+}
+
 /* There is nobody to mail, either: nobody knows, and the log says so. */
 static void test_unheard__what_reaches_nobody_at_all_is_said(void **state)
 {
@@ -505,6 +513,49 @@ static void test_unheard__a_step_that_a_webhook_heard_of_hides_nothing_that_nobo
     sim_tell(sim, "/config",
              "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
     pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(atomic_load(&nobodies), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* What a canary asked was answered. That a person is to say how to go on after a step is another question, and its mail is refused:
+ * nobody knows of it. */
+static void test_unheard__a_question_is_not_told_by_one_over_many_that_was_asked_before(
+    void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    struct question_record *list;
+    struct desk_order yes = {.who = "maria"};
+    char mail[200];
+    struct rig r;
+    size_t n = 0;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r,
+             "rules: [{name: contain, do: [{isolate: {}}, {tag: {add: x}, on_failure: ask},"
+             " {annotate: {comment: b}}]}]\n"
+             "safety: {canary: 1, ask: {within: 4h}}\n",
+             mail, "");
+    rig_takes_isolate(&r, 1);
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(taken(sim, "[QUESTION] 1 machine"), 1);
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    atomic_store(&nobodies, 0);
+    log_divert(count_questions, NULL);
+    assert_int_equal(store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 1, &list, &n, NULL),
+                     ERR_OK);
+    assert_int_equal(n, 1);
+    yes.id = list[0].id;
+    assert_int_equal(desk_approve(r.g, &yes, NULL), ERR_OK);
+    pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     assert_int_equal(atomic_load(&nobodies), 1);
     close_rig(&r);
     sim_stop(sim);
@@ -912,6 +963,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_unheard__what_came_of_a_step_is_posted_beside_how_the_case_stands),
         cmocka_unit_test(
             test_unheard__a_step_that_a_webhook_heard_of_hides_nothing_that_nobody_did),
+        cmocka_unit_test(
+            test_unheard__a_question_is_not_told_by_one_over_many_that_was_asked_before),
         cmocka_unit_test(test_unheard__the_cases_of_a_digest_that_no_mail_can_tell_are_posted),
         cmocka_unit_test(test_unheard__what_waits_for_mail_is_posted_when_there_is_none_any_more),
         cmocka_unit_test(test_unheard__a_question_that_no_mail_can_ask_is_posted),

@@ -133,6 +133,7 @@ static enum err_code find_undone(struct db_tx *tx, struct arena *arena, int64_t 
         } else if (n->kind == NOTICE_ALERT) {
             n->kind = NOTICE_ACTION_FAILED;
             n->why = arena_fmt(arena, "%s: %s", h->name, steps[i].why);
+            n->since = steps[i].updated;
         }
     }
     return code;
@@ -225,7 +226,8 @@ static enum err_code tell_undone(struct db_tx *tx, struct engine *g, struct runt
         undone = undone || is_isolation_undone(steps, i);
     for (size_t i = 0; i < n_steps && !code; i++) {
         const struct handler *h = handler_find(steps[i].handler);
-        struct notice n = {.kind = NOTICE_ACTION_FAILED, .c = c, .aside = true};
+        struct notice n = {
+            .kind = NOTICE_ACTION_FAILED, .c = c, .since = steps[i].updated, .aside = true};
         const char *said;
         bool known = false;
 

@@ -262,6 +262,7 @@ static enum err_code end(struct db_tx *tx, struct turn *t, struct action_record 
                        .c = &t->c,
                        .link = t->link.len ? buf_text(&t->link) : NULL,
                        .unknown = t->unknown,
+                       .since = r->requested,
                        .aside = true};
     enum err_code code = case_load(tx, t->arena, r->case_id, &t->c, e);
 

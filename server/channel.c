@@ -161,6 +161,27 @@ static bool is_known(const struct notice_spoken *s, const struct notice *n, stru
            (!said || strcmp(before, said) == 0);
 }
 
+/* Does the webhook know n, and will its post reach it? *spoken: what it was told last. Of what came of a step it is asked by its own
+ * words, for another step may have come to something since. */
+static enum err_code find_known(struct db_tx *tx, struct arena *arena, const struct notice *n,
+                                const struct config_webhook *w, struct notice_spoken *spoken,
+                                bool *ret_known, bool *ret_failed, struct err *e)
+{
+    const char *kind = notice_kind_name(n->kind), *said = said_in_post(n, arena);
+    const bool step = notice_is_of_step(kind);
+    enum err_code code = notice_channel(tx, arena, n->c->id, w->way, spoken, e);
+
+    if (code)
+        return code;
+    if (!said)
+        return err_set(e, ERR_NOMEM, "a post to a webhook");
+    *ret_known = is_known(spoken, n, arena);
+    *ret_failed = step ? spoken->failed : spoken->failed_of_case;
+    return step && n->since ? notice_channel_step(tx, n->c->id, w->way, kind, said, n->since,
+                                                  ret_known, ret_failed, e)
+                            : ERR_OK;
+}
+
 static const char *no_webhook(struct arena *arena, const char *name)
 {
     const char *why = arena_fmt(arena, "there is no webhook '%.60s' any more", name);
@@ -175,6 +196,7 @@ static enum err_code tell_webhook(struct db_tx *tx, struct engine *g, struct run
 {
     const struct config_webhook *w = config_webhook(rt->config, name);
     struct notice_spoken spoken;
+    bool known, failed;
     enum err_code code;
 
     if (!w) {
@@ -183,8 +205,8 @@ static enum err_code tell_webhook(struct db_tx *tx, struct engine *g, struct run
                   LOG_STR("why", no_webhook(arena, name)));
         return ERR_OK;
     }
-    code = notice_channel(tx, arena, n->c->id, w->way, &spoken, e);
-    if (code || is_known(&spoken, n, arena))
+    code = find_known(tx, arena, n, w, &spoken, &known, &failed, e);
+    if (code || known)
         return code;
     return put_post(tx, g, rt, arena, n, w, spoken.last, now, e);
 }
@@ -402,15 +424,13 @@ enum err_code channels_instead(struct db_tx *tx, struct engine *g, struct runtim
     for (size_t i = 0; i < config->n_webhooks && !code; i++) {
         const struct config_webhook *w = &config->webhooks[i];
         struct notice_spoken spoken = {0};
-        bool failed;
+        bool known = false, failed = false;
 
-        code = notice_channel(tx, arena, n->c->id, w->way, &spoken, e);
+        code = find_known(tx, arena, n, w, &spoken, &known, &failed, e);
         if (code || (first && spoken.last))
             continue;
         code = tell_webhook(tx, g, rt, arena, n, w->name, now, e);
-        failed =
-            notice_is_of_step(notice_kind_name(n->kind)) ? spoken.failed : spoken.failed_of_case;
-        *ret_posted = *ret_posted || !failed || !is_known(&spoken, n, arena);
+        *ret_posted = *ret_posted || !failed || !known;
     }
     return code;
 }

@@ -36,6 +36,7 @@ static enum err_code of_steps(struct db_tx *tx, struct arena *a, const struct ca
         } else if (n->kind == NOTICE_ALERT) {
             n->kind = NOTICE_ACTION_FAILED;
             n->why = arena_fmt(a, "%s: %s", h->name, steps[i].why);
+            n->since = steps[i].updated;
         }
     }
     return code;

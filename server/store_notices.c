@@ -286,6 +286,27 @@ enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
     return code ? code : nomem ? err_set(e, ERR_NOMEM, "notices") : ERR_OK;
 }
 
+enum err_code notice_channel_step(struct db_tx *tx, int64_t case_id, const char *channel,
+                                  const char *kind, const char *said, int64_t since, bool *ret,
+                                  bool *ret_failed, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT state FROM notices WHERE case_id = $1 AND channel = $2 AND kind = $3"
+                 " AND said = $4 AND created >= $5 ORDER BY id DESC LIMIT 1",
+                 "ittti", case_id, channel, kind, said, since);
+
+    *ret = *ret_failed = false;
+    if (code)
+        return code;
+    if (db_next(rows)) {
+        *ret = true;
+        *ret_failed = strcmp(db_text(rows, 0), "failed") == 0;
+    }
+    return db_rows_end(rows, e);
+}
+
 static enum err_code read_heard(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
     bool nomem = false;

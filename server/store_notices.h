@@ -103,6 +103,11 @@ enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id
 /** What was told in a digest: the newest of each of its cases, what needs a person first; without their messages and recipients. */
 enum err_code notice_digest(struct db_tx *tx, struct arena *a, int64_t digest,
                             struct notice_record **ret, size_t *ret_count, struct err *e);
+/** Has the channel a notice that says this of a step of the case, made at `since` (wall ms) or later? *ret_failed: it has reached
+ *  nobody, and will not. */
+enum err_code notice_channel_step(struct db_tx *tx, int64_t case_id, const char *channel,
+                                  const char *kind, const char *said, int64_t since, bool *ret,
+                                  bool *ret_failed, struct err *e);
 /** Has the case a notice, by whatever channel, made at `since` (wall ms) or later, whose subject begins so? */
 enum err_code notice_was_said(struct db_tx *tx, int64_t case_id, const char *subject, int64_t since,
                               bool *ret, struct err *e);

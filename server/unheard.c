@@ -282,6 +282,7 @@ static void use_step(const struct unheard *u, struct notice *n)
     n->kind = strcmp(u->n->kind, notice_kind_name(NOTICE_ACTION_DONE)) == 0 ? NOTICE_ACTION_DONE
                                                                             : NOTICE_ACTION_FAILED;
     n->why = strstr(of, ": ") ? strstr(of, ": ") + strlen(": ") : of;
+    n->since = u->n->created;
     n->isolation = NULL;
     n->to_come = false;
 }

@@ -561,6 +561,69 @@ static void test_unheard__a_question_is_not_told_by_one_over_many_that_was_asked
     sim_stop(sim);
 }
 
+/* Two steps come to nothing, and the webhook takes its posts a moment after their mails are refused: each is one post. */
+static void test_unheard__steps_whose_posts_are_still_to_leave_are_posted_once(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[400];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: tell, do: [webhook: {to: siem}, tag: {add: x},"
+                   " annotate: {comment: b}]}]\n",
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    rig_says(&r, "POST", "/hook", 3, 503, "later");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+    rig_says(&r, "PATCH", GET_ALERT, 0, 403, "{}");
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(posted(&r, "[ALERT]"), 1);
+    assert_int_equal(posted(&r, "[NOT DONE: tag: "), 1);
+    assert_int_equal(posted(&r, "[NOT DONE: annotate: "), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* There are webhooks alone, and a person has the case tried again: that the step came to nothing again is news there, too. */
+static void test_unheard__a_webhook_hears_that_a_step_failed_again(void **state)
+{
+    struct desk_order again = {0};
+    struct runtime *rt;
+    char rules[400];
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: tell, do: [tag: {add: x}, webhook: {to: siem}]}]\n",
+                   peer_url(r.peer));
+    rt = read_rules(&r, rules, NO_SERVER, "");
+    rt->config->mail.server = NULL;
+    engine_use(r.g, rt);
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+    again.id = rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_int_equal(posted(&r, "[NOT DONE: tag: "), 1);
+    hands_turn(&r.hands, HOUR_MS);
+    assert_int_equal(desk_retry(r.g, &again, NULL), ERR_OK);
+    work_all(&r);
+    assert_int_equal(posted(&r, "[NOT DONE: tag: "), 2);
+    close_rig(&r);
+}
+
 /* A file has a name for which the mail server takes no mail: one without it says that there is something to look at. */
 static void test_unheard__what_is_refused_for_what_it_says_is_told_without_that(void **state)
 {
@@ -965,6 +1028,8 @@ int main(int argc, char **argv)
             test_unheard__a_step_that_a_webhook_heard_of_hides_nothing_that_nobody_did),
         cmocka_unit_test(
             test_unheard__a_question_is_not_told_by_one_over_many_that_was_asked_before),
+        cmocka_unit_test(test_unheard__steps_whose_posts_are_still_to_leave_are_posted_once),
+        cmocka_unit_test(test_unheard__a_webhook_hears_that_a_step_failed_again),
         cmocka_unit_test(test_unheard__the_cases_of_a_digest_that_no_mail_can_tell_are_posted),
         cmocka_unit_test(test_unheard__what_waits_for_mail_is_posted_when_there_is_none_any_more),
         cmocka_unit_test(test_unheard__a_question_that_no_mail_can_ask_is_posted),

@@ -166,9 +166,25 @@ static enum err_code reach_nobody(struct db_tx *tx, const struct unheard *u, str
     return is_of_cases(u->n) && (c->mail.server || c->n_webhooks) ? tell_bare(tx, u, e) : ERR_OK;
 }
 
+/* What came of a step that is not what the case has come to, in the words that were to tell it: "NOT DONE: what and why". */
+static void use_step(const struct unheard *u, struct notice *n)
+{
+    const char *said = notice_said_alone(n, u->arena), *of = u->n->said;
+
+    if (!of || (said && strcmp(said, of) == 0))
+        return;
+    n->kind = strcmp(u->n->kind, notice_kind_name(NOTICE_ACTION_DONE)) == 0 ? NOTICE_ACTION_DONE
+                                                                            : NOTICE_ACTION_FAILED;
+    n->why = strstr(of, ": ") ? strstr(of, ": ") + strlen(": ") : of;
+    n->since = u->n->created;
+    n->aside = true;
+    n->isolation = NULL;
+    n->to_come = false;
+}
+
 /* A webhook will never take its post. Who is told of the case by mail hears of it there; when nobody is, it is for those
- * of mail.to: as the case stands now. Where there are none it is for the webhooks that were told nothing of the case: what took
- * nothing for days is not asked anew, for that would never end. */
+ * of mail.to: as the case stands now, or what came of the step. Where there are none it is for the webhooks that were told nothing
+ * of the case: what took nothing for days is not asked anew, for that would never end. */
 static enum err_code mail_instead(struct db_tx *tx, const struct unheard *u, struct err *e)
 {
     const struct config_mail *mail = &u->rt->config->mail;
@@ -194,6 +210,8 @@ static enum err_code mail_instead(struct db_tx *tx, const struct unheard *u, str
     code = read_stand(tx, u, &now, e);
     if (code)
         return code;
+    if (notice_is_of_step(u->n->kind))
+        use_step(u, &now.n);
     if (mail->server && mail->to.count) {
         now.n.to = (const char *const *)mail->to.items;
         now.n.n_to = mail->to.count;
@@ -270,21 +288,6 @@ static enum err_code post_own(struct db_tx *tx, const struct unheard *u, struct 
     if (!code && !told) /* as that a way out fails, which webhooks are told at once */
         code = notice_was_posted(tx, u->n->about, u->n->subject, u->n->created, &told, e);
     return code || told ? code : post_text(tx, u, e);
-}
-
-/* What came of a step that is not what the case has come to, in the words that were to tell it: "NOT DONE: what and why". */
-static void use_step(const struct unheard *u, struct notice *n)
-{
-    const char *said = notice_said_alone(n, u->arena), *of = u->n->said;
-
-    if (!of || (said && strcmp(said, of) == 0))
-        return;
-    n->kind = strcmp(u->n->kind, notice_kind_name(NOTICE_ACTION_DONE)) == 0 ? NOTICE_ACTION_DONE
-                                                                            : NOTICE_ACTION_FAILED;
-    n->why = strstr(of, ": ") ? strstr(of, ": ") + strlen(": ") : of;
-    n->since = u->n->created;
-    n->isolation = NULL;
-    n->to_come = false;
 }
 
 /* Webhooks hear how the case stands, as where nobody can be mailed. */

@@ -624,6 +624,39 @@ static void test_unheard__a_webhook_hears_that_a_step_failed_again(void **state)
     close_rig(&r);
 }
 
+/* The webhook took nothing but the alert, and the scan came to its end: whom no mail had told of the case hear of the scan, not of
+ * the alert that the webhook has. */
+static void test_unheard__what_came_of_a_step_that_no_webhook_takes_is_mailed(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[400];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: tell, do: [scan: {}, webhook: {to: siem}]}]\n",
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    rig_says(&r, "POST", "/hook", 1, 200, "ok");
+    rig_says(&r, "POST", "/hook", 0, 404, "gone");
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/runAntiVirusScan", 1, 201,
+             ACTION_DOC(ACTION, "RunAntiVirusScan", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "RunAntiVirusScan", "Succeeded", "null", "11:12"));
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(posted(&r, "[ALERT]"), 1);
+    pass(&r, 6 * DAY_MS, 2 * HOUR_MS);
+    assert_int_equal(taken(sim, "[DONE: antivirus scan"), 1);
+    assert_int_equal(taken(sim, "[ALERT]"), 0);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* A file has a name for which the mail server takes no mail: one without it says that there is something to look at. */
 static void test_unheard__what_is_refused_for_what_it_says_is_told_without_that(void **state)
 {
@@ -1030,6 +1063,7 @@ int main(int argc, char **argv)
             test_unheard__a_question_is_not_told_by_one_over_many_that_was_asked_before),
         cmocka_unit_test(test_unheard__steps_whose_posts_are_still_to_leave_are_posted_once),
         cmocka_unit_test(test_unheard__a_webhook_hears_that_a_step_failed_again),
+        cmocka_unit_test(test_unheard__what_came_of_a_step_that_no_webhook_takes_is_mailed),
         cmocka_unit_test(test_unheard__the_cases_of_a_digest_that_no_mail_can_tell_are_posted),
         cmocka_unit_test(test_unheard__what_waits_for_mail_is_posted_when_there_is_none_any_more),
         cmocka_unit_test(test_unheard__a_question_that_no_mail_can_ask_is_posted),

@@ -438,7 +438,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         code = end(tx, t, &r, ACTION_FAILED, why_stale(t, &r), e);
     } else if (t->code && deed_is_given_up(&t->w, t->now - r.requested, t->code)) {
         t->unknown = true;
-        code = end(tx, t, &r, ACTION_FAILED, "it is not known whether it was carried out", e);
+        code = end(tx, t, &r, ACTION_FAILED, ACTION_UNKNOWN, e);
     } else if (t->code) {
         code = postpone(tx, t, &r, e);
     } else {
@@ -609,8 +609,11 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!t->code && !t->endless)
         code = take(tx, t, &r, e);
     else if (t->unknown)
-        code = end(tx, t, &r, ACTION_FAILED,
-                   t->tenant ? "Defender did not say how it ended for four days" : t->why.text, e);
+        code = end(
+            tx, t, &r, ACTION_FAILED,
+            arena_fmt(t->arena, ACTION_UNKNOWN ": %s",
+                      t->tenant ? "Defender did not say how it ended for four days" : t->why.text),
+            e);
     else
         code = postpone(tx, t, &r, e);
     t->after = r;

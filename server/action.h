@@ -11,6 +11,9 @@
 #include "act.h"
 #include "engine.h"
 
+/* Of what may have been done, and nobody knows: so begins why it failed. */
+#define ACTION_UNKNOWN "it is not known whether it was carried out"
+
 /**
  * Asks for what handler `name` stands for on the machine of s, or finds it asked for already.
  *

@@ -657,6 +657,37 @@ static void test_unheard__what_came_of_a_step_that_no_webhook_takes_is_mailed(vo
     sim_stop(sim);
 }
 
+/* Nobody knows whether Defender carried the scan out, and the mail that says so is refused: the post does not say that it was not done. */
+static void test_unheard__what_nobody_knows_of_a_step_is_posted_so(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[400];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: tell, do: [scan: {}, email: {}]}]\n",
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/runAntiVirusScan", 1, 201,
+             ACTION_DOC(ACTION, "RunAntiVirusScan", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "RunAntiVirusScan", "Pending", "null", "11:12"));
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    pass(&r, 5 * DAY_MS, HOUR_MS);
+    assert_int_equal(posted(&r, "[NOT DONE: antivirus scan: "), 1);
+    assert_non_null(strstr(last_post(&r), "Nobody knows whether"));
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* A file has a name for which the mail server takes no mail: one without it says that there is something to look at. */
 static void test_unheard__what_is_refused_for_what_it_says_is_told_without_that(void **state)
 {
@@ -1064,6 +1095,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_unheard__steps_whose_posts_are_still_to_leave_are_posted_once),
         cmocka_unit_test(test_unheard__a_webhook_hears_that_a_step_failed_again),
         cmocka_unit_test(test_unheard__what_came_of_a_step_that_no_webhook_takes_is_mailed),
+        cmocka_unit_test(test_unheard__what_nobody_knows_of_a_step_is_posted_so),
         cmocka_unit_test(test_unheard__the_cases_of_a_digest_that_no_mail_can_tell_are_posted),
         cmocka_unit_test(test_unheard__what_waits_for_mail_is_posted_when_there_is_none_any_more),
         cmocka_unit_test(test_unheard__a_question_that_no_mail_can_ask_is_posted),

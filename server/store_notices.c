@@ -397,6 +397,13 @@ enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id
     return ERR_OK;
 }
 
+/* What a row of notices is about beside its case: which step came to what; "": how the case stands. As matter_of has it. */
+#define MATTER_OF(row)                                                                             \
+    "CASE WHEN " row ".kind LIKE 'action_%' THEN " row ".kind || ' ' || coalesce(" row             \
+    ".said, '') ELSE '' END"
+#define MATTER      MATTER_OF("n")
+#define SAME_MATTER MATTER_OF("m") " = " MATTER_OF("notices")
+
 enum err_code notice_digest(struct db_tx *tx, struct arena *a, int64_t digest,
                             struct notice_record **ret, size_t *ret_count, struct err *e)
 {
@@ -406,7 +413,8 @@ enum err_code notice_digest(struct db_tx *tx, struct arena *a, int64_t digest,
         tx, e, &rows,
         "SELECT " COLUMNS " FROM notices WHERE digest = $1 AND NOT EXISTS"
         " (SELECT 1 FROM notices m WHERE m.case_id = notices.case_id AND m.digest = notices.digest"
-        " AND m.id > notices.id)"
+        " AND m.id > notices.id"
+        " AND " SAME_MATTER ")"
         " ORDER BY CASE kind WHEN 'not_isolated' THEN 0 WHEN 'alert' THEN 2 ELSE 1 END, id",
         "i", digest);
 
@@ -436,10 +444,6 @@ bool notice_is_of_step(const char *kind)
 {
     return strncmp(kind, "action_", strlen("action_")) == 0;
 }
-
-/* What notice n is about beside its case: which step came to what; "": how the case stands. As matter_of has it. */
-#define MATTER                                                                                     \
-    "CASE WHEN n.kind LIKE 'action_%' THEN n.kind || ' ' || coalesce(n.said, '') ELSE '' END"
 
 static const char *matter_of(const struct notice_record *n, struct buf *room)
 {

@@ -222,6 +222,62 @@ static void test_unheard__the_cases_of_a_digest_that_no_mail_can_tell_are_posted
     sim_stop(sim);
 }
 
+/* And so is what each of them has come to, beside what came of another step of it since. */
+static void test_unheard__a_digest_is_posted_with_how_a_case_stands_and_its_steps(void **state)
+{
+    static const char *const said[] = {
+        "[NOT ISOLATED: ", "[NOT DONE: tag: ", "[NOT DONE: annotate: "};
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[400], alert[300];
+    struct runtime *rt;
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: contain, do: [isolate: {}, email: {}, tag: {add: x},"
+                   " annotate: {comment: b}]}]\n",
+                   peer_url(r.peer));
+    rt = read_rules(&r, rules, mail, "");
+    rt->config->mail.group.interval_ms = 5 * MINUTE_MS;
+    engine_use(r.g, rt);
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    for (int i = 0; i < 3; i++) {
+        char id[40];
+
+        (void)snprintf(id, sizeof id, "da%d_-1", i);
+        (void)snprintf(alert, sizeof alert,
+                       "{\"id\":\"%s\",\"severity\":\"Medium\",\"title\":\"Number %d\","
+                       "\"machineId\":\"" MACHINE "\"}",
+                       id, i);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/hook", 0, 200, "ok");
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, alert);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 403, "{}");
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+        rig_says(&r, "PATCH", GET_ALERT, 0, 403, "{}");
+        (void)rig_push(&r, id, MACHINE);
+        (void)rig_work(&r);
+    }
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(sim_state(sim, "mails"), 0);
+    assert_non_null(strstr(last_post(&r), "2 cases"));
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        const char *at = strstr(last_post(&r), said[i]);
+
+        print_message("  %s\n", said[i]);
+        assert_non_null(at);
+        assert_non_null(strstr(at + 1, said[i])); /* of both */
+    }
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* The mail server is down, and a reload has webhooks in its place: they hear what waits for it, or is held for a digest. */
 static void test_unheard__what_waits_for_mail_is_posted_when_there_is_none_any_more(void **state)
 {
@@ -1097,6 +1153,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_unheard__what_came_of_a_step_that_no_webhook_takes_is_mailed),
         cmocka_unit_test(test_unheard__what_nobody_knows_of_a_step_is_posted_so),
         cmocka_unit_test(test_unheard__the_cases_of_a_digest_that_no_mail_can_tell_are_posted),
+        cmocka_unit_test(test_unheard__a_digest_is_posted_with_how_a_case_stands_and_its_steps),
         cmocka_unit_test(test_unheard__what_waits_for_mail_is_posted_when_there_is_none_any_more),
         cmocka_unit_test(test_unheard__a_question_that_no_mail_can_ask_is_posted),
         cmocka_unit_test(test_unheard__a_question_over_many_that_no_mail_can_ask_is_posted),

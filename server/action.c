@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "channel.h"
 #include "deed.h"
 #include "grounds.h"
 #include "id.h"
@@ -208,45 +209,79 @@ static bool is_among(const char *address, const char *const *list, size_t n)
     return false;
 }
 
-/* Cases that found it asked for already have people of their own: who is not told in the thread of the first hears of it in that of
- * such a case. told: what the first was told. */
+/* Addresses, or channels, that have been told. */
+struct told {
+    const char **list;
+    size_t n;
+};
+
+/* Into ret those of list that are not among them, who are from now on. */
+static enum err_code take_new(struct arena *a, struct told *known, const char *const *list,
+                              size_t n, const char *const **ret, size_t *ret_count, struct err *e)
+{
+    const char **all = arena_array(a, known->n + n + 1, sizeof *all);
+    size_t count = 0;
+
+    if (!all)
+        return err_set(e, ERR_NOMEM, "recipients");
+    for (size_t i = 0; i < known->n; i++)
+        all[i] = known->list[i];
+    for (size_t i = 0; i < n; i++)
+        if (!is_among(list[i], known->list, known->n))
+            all[known->n + count++] = list[i];
+    *ret = all + known->n;
+    *ret_count = count;
+    known->list = all;
+    known->n += count;
+    return ERR_OK;
+}
+
+/* To those of case id who have not heard of it: told is what the first case was told. */
+static enum err_code tell_one_joined(struct db_tx *tx, struct turn *t, int64_t id,
+                                     const struct notice *told, struct told *people,
+                                     struct told *channels, struct err *e)
+{
+    const char *const *ways = NULL, **list;
+    struct notice mine = *told;
+    struct case_record c;
+    size_t n_ways = 0, n = 0;
+    enum err_code code = notice_audience(tx, t->arena, id, &list, &n, e);
+
+    if (!code)
+        code = take_new(t->arena, people, list, n, &mine.to, &mine.n_to, e);
+    if (!code)
+        code = notice_channels(tx, t->arena, id, &list, &n, e);
+    if (!code)
+        code = take_new(t->arena, channels, list, n, &ways, &n_ways, e);
+    if (code || (!mine.n_to && !n_ways))
+        return code;
+    code = case_load(tx, t->arena, id, &c, e);
+    mine.c = &c;
+    mine.facts = NULL;
+    if (!code && mine.n_to)
+        code = notice_put(tx, t->g, t->rt, t->arena, &mine, t->now, e);
+    mine.n_to = 0;
+    for (size_t i = 0; i < n_ways && !code; i++)
+        code = channels_settle(tx, t->g, t->rt, t->arena, &mine, ways[i], t->now, e);
+    return code;
+}
+
+/* Cases that found it asked for already have people and channels of their own: who is not told of the first case hears of it in
+ * such a one. */
 static enum err_code tell_joined(struct db_tx *tx, struct turn *t, const struct action_record *r,
                                  const struct notice *told, struct err *e)
 {
+    struct told people = {0}, channels = {0};
     int64_t ids[CASES_JOINED];
-    const char **theirs, **know;
-    size_t n_ids = 0, n_know = 0, n = 0;
-    enum err_code code = action_joined(tx, r, ids, CASES_JOINED, &n_ids, e);
+    size_t n = 0;
+    enum err_code code = action_joined(tx, r, ids, CASES_JOINED, &n, e);
 
-    if (!code && n_ids)
-        code = notice_audience(tx, t->arena, r->case_id, &know, &n_know, e);
-    for (size_t i = 0; i < n_ids && !code; i++) {
-        struct notice mine = *told;
-        struct case_record c;
-        const char **all;
-
-        code = notice_audience(tx, t->arena, ids[i], &theirs, &n, e);
-        if (code)
-            return code;
-        all = arena_array(t->arena, n_know + n + 1, sizeof *all);
-        if (!all)
-            return err_set(e, ERR_NOMEM, "recipients");
-        for (size_t k = 0; k < n_know; k++)
-            all[k] = know[k];
-        mine.to = all + n_know;
-        for (size_t k = 0; k < n; k++)
-            if (!is_among(theirs[k], know, n_know))
-                all[n_know + mine.n_to++] = theirs[k];
-        know = all;
-        n_know += mine.n_to;
-        if (!mine.n_to)
-            continue;
-        code = case_load_row(tx, t->arena, ids[i], &c, e);
-        mine.c = &c;
-        mine.facts = NULL;
-        if (!code)
-            code = notice_put(tx, t->g, t->rt, t->arena, &mine, t->now, e);
-    }
+    if (!code && n)
+        code = notice_audience(tx, t->arena, r->case_id, &people.list, &people.n, e);
+    if (!code && n)
+        code = notice_channels(tx, t->arena, r->case_id, &channels.list, &channels.n, e);
+    for (size_t i = 0; i < n && !code; i++)
+        code = tell_one_joined(tx, t, ids[i], told, &people, &channels, e);
     return code;
 }
 

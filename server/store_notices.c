@@ -377,16 +377,13 @@ enum err_code notice_sender(struct db_tx *tx, struct arena *a, int64_t id, const
     return !code && nomem ? err_set(e, ERR_NOMEM, "notice") : code;
 }
 
-enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id, const char ***ret,
-                              size_t *ret_count, struct err *e)
+/* sql: words in a row each, for a case. */
+static enum err_code list_words(struct db_tx *tx, struct arena *a, const char *sql, int64_t case_id,
+                                const char ***ret, size_t *ret_count, struct err *e)
 {
     struct store_list list;
     struct db_rows *rows;
-    enum err_code code = db_query(tx, e, &rows,
-                                  "SELECT DISTINCT address FROM recipients WHERE notice_id IN"
-                                  " (SELECT id FROM notices WHERE case_id = $1 AND channel IS NULL)"
-                                  " ORDER BY address",
-                                  "i", case_id);
+    enum err_code code = db_query(tx, e, &rows, sql, "i", case_id);
 
     if (!code)
         code = store_take(rows, a, sizeof **ret, store_text_row, &list, e);
@@ -395,6 +392,25 @@ enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id
     *ret = list.items;
     *ret_count = list.count;
     return ERR_OK;
+}
+
+enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id, const char ***ret,
+                              size_t *ret_count, struct err *e)
+{
+    return list_words(tx, a,
+                      "SELECT DISTINCT address FROM recipients WHERE notice_id IN"
+                      " (SELECT id FROM notices WHERE case_id = $1 AND channel IS NULL)"
+                      " ORDER BY address",
+                      case_id, ret, ret_count, e);
+}
+
+enum err_code notice_channels(struct db_tx *tx, struct arena *a, int64_t case_id, const char ***ret,
+                              size_t *ret_count, struct err *e)
+{
+    return list_words(tx, a,
+                      "SELECT DISTINCT channel FROM notices WHERE case_id = $1"
+                      " AND channel IS NOT NULL ORDER BY channel",
+                      case_id, ret, ret_count, e);
 }
 
 /* What a row of notices is about beside its case: which step came to what; "": how the case stands. As matter_of has it. */

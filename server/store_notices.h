@@ -100,6 +100,9 @@ enum err_code notice_sender(struct db_tx *tx, struct arena *a, int64_t id, const
 /** Addresses of all who were written to by mail about a case so far. */
 enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id, const char ***ret,
                               size_t *ret_count, struct err *e);
+/** The channels that were told of a case so far. */
+enum err_code notice_channels(struct db_tx *tx, struct arena *a, int64_t case_id, const char ***ret,
+                              size_t *ret_count, struct err *e);
 /** What was told in a digest: of each of its cases the newest of how it stands, and what came of its steps; what needs a person
  *  first; without their messages and recipients. */
 enum err_code notice_digest(struct db_tx *tx, struct arena *a, int64_t digest,

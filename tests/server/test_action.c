@@ -1258,52 +1258,72 @@ static void test_action__the_same_scan_is_joined(void **state)
     }
 }
 
-/* Each alert has people of its own: those whose case found the package asked for already have its link, too, once. */
+/* Each alert has people and webhooks of its own: those whose case found the package asked for already hear of it, too, once. */
 static void test_action__what_came_of_it_is_told_to_those_who_joined(void **state)
 {
-    struct notice_record *list;
-    const char *told = "";
-    int64_t ids[3];
-    struct rig r;
-    size_t n = 0;
+    static const struct {
+        const char *first, *others; /* what the rules tell, behind the package */
+        const char *told;
+    } rows[] = {
+        {"email: {to: [a@x.example]}", "email: {to: [b@x.example, a@x.example]}",
+         "0:a@x.example 1:b@x.example "},
+        {"email: {to: [a@x.example]}", "webhook: {to: siem}", "0:a@x.example 1:webhook:siem "},
+        {"email: {to: [a@x.example]}, webhook: {to: siem}", "webhook: {to: siem}",
+         "0:webhook:siem 0:a@x.example "},
+    };
 
     (void)state;
-    rig_open(&r, NULL);
-    engine_use(r.g, rig_runtime(&r, "rules:\n"
-                                    "  - {name: a, when: {alert.severity: High},"
-                                    " do: [collect: {}, email: {to: [a@x.example]}]}\n"
-                                    "  - {name: b, do: [collect: {},"
-                                    " email: {to: [b@x.example, a@x.example]}]}\n"));
-    rig_afresh(&r);
-    peer_forget(r.peer);
-    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
-    for (int i = 0; i < 3; i++)
-        rig_says(&r, "GET", arena_fmt(r.arena, GET_ALERT "da%d_-1", i), 0, 200,
-                 arena_fmt(r.arena,
-                           "{\"id\":\"da%d_-1\",\"severity\":\"%s\",\"machineId\":\"" MACHINE "\"}",
-                           i, i ? "Low" : "High"));
-    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
-    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_says(&r, "POST", AT "/collectInvestigationPackage", 0, 201,
-             action_doc(&r, "CollectInvestigationPackage", "Pending"));
-    rig_says(&r, "GET", GET_ACTION ACTION "/getPackageUri", 0, 200,
-             "{\"value\":\"\\\"https://packages.example/p?sig=abc\\\"\"}");
-    rig_says(&r, "GET", GET_ACTION, 0, 200,
-             action_doc(&r, "CollectInvestigationPackage", "Succeeded"));
-    for (int i = 0; i < 3; i++)
-        ids[i] = rig_push(&r, arena_fmt(r.arena, "da%d_-1", i), MACHINE);
-    (void)rig_work(&r);
-    rig_pass(&r, MINUTE_MS, SECOND_MS);
-    assert_int_equal(rig_seen(&r, "POST", AT), 1);
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(store_notice_list(r.store, r.arena, ids[i], &list, &n, NULL), ERR_OK);
-        for (size_t k = 0; k < n; k++)
-            for (size_t to = 0; to < list[k].n_recipients; to++)
-                if (strcmp(list[k].kind, "action_done") == 0)
-                    told = arena_fmt(r.arena, "%s%d:%s ", told, i, list[k].recipients[to].address);
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
+        struct notice_record *list;
+        const char *told = "";
+        int64_t ids[3];
+        struct rig r;
+        size_t n = 0;
+
+        print_message("  %s, %s\n", rows[row].first, rows[row].others);
+        rig_open(&r, NULL);
+        engine_use(r.g, rig_runtime(
+                            &r, arena_fmt(r.arena,
+                                          "webhooks: {siem: {url: 'https://x.example/a', template: "
+                                          "slack}}\n"
+                                          "rules:\n"
+                                          "  - {name: a, when: {alert.severity: High},"
+                                          " do: [collect: {}, %s]}\n"
+                                          "  - {name: b, do: [collect: {}, %s]}\n",
+                                          rows[row].first, rows[row].others)));
+        rig_afresh(&r);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        for (int i = 0; i < 3; i++)
+            rig_says(&r, "GET", arena_fmt(r.arena, GET_ALERT "da%d_-1", i), 0, 200,
+                     arena_fmt(r.arena,
+                               "{\"id\":\"da%d_-1\",\"severity\":\"%s\",\"machineId\":\"" MACHINE
+                               "\"}",
+                               i, i ? "Low" : "High"));
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", AT "/collectInvestigationPackage", 0, 201,
+                 action_doc(&r, "CollectInvestigationPackage", "Pending"));
+        rig_says(&r, "GET", GET_ACTION ACTION "/getPackageUri", 0, 200,
+                 "{\"value\":\"\\\"https://packages.example/p?sig=abc\\\"\"}");
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 action_doc(&r, "CollectInvestigationPackage", "Succeeded"));
+        for (int i = 0; i < 3; i++)
+            ids[i] = rig_push(&r, arena_fmt(r.arena, "da%d_-1", i), MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", AT), 1);
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(store_notice_list(r.store, r.arena, ids[i], &list, &n, NULL), ERR_OK);
+            for (size_t k = 0; k < n; k++)
+                for (size_t to = 0; to < list[k].n_recipients; to++)
+                    if (strcmp(list[k].kind, "action_done") == 0)
+                        told =
+                            arena_fmt(r.arena, "%s%d:%s ", told, i, list[k].recipients[to].address);
+        }
+        assert_string_equal(told, rows[row].told);
+        rig_close(&r);
     }
-    assert_string_equal(told, "0:a@x.example 1:b@x.example ");
-    rig_close(&r);
 }
 
 /* What is under way already is not asked for again; but another handler, machine or tenant is another matter. */

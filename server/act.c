@@ -101,12 +101,27 @@ static bool is_over(const struct case_record *c)
     return c->state == CASE_DROPPED || c->state == CASE_FAILED;
 }
 
-/* Has nobody heard of the alert, because whom its steps name is not configured any more? Others are, who can be told. */
-static bool is_untold(const struct case_record *c, const struct notice *n, bool owed,
-                      const struct config *config)
+/* Has nobody heard of it, because whom its steps name is not configured any more? Others are, who can be told. owed: of find_unheard. */
+static bool is_untold(const struct case_record *c, bool owed, const struct config *config)
 {
-    return n->kind == NOTICE_ALERT && owed && !c->told &&
+    return owed && !c->told &&
            ((config->mail.server && config->mail.to.count) || config->n_webhooks);
+}
+
+/* Its isolation is under way, which may take days: of a case that nobody has heard of how it stands is told at once. */
+static enum err_code tell_under_way(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                    struct arena *arena, const struct case_record *c, int64_t now,
+                                    struct err *e)
+{
+    struct notice n = {.c = c, .doubt = c->why};
+    struct isolation_record isolation;
+    bool owed = false;
+    enum err_code code = c->told ? ERR_OK : find_unheard(tx, arena, c, &owed, e);
+
+    if (code || !is_untold(c, owed, rt->config))
+        return code;
+    code = standing_read(tx, arena, c, &n, &isolation, e);
+    return code ? code : notice_put(tx, g, rt, arena, &n, now, e);
 }
 
 /* Of a case without an isolation: did an acting step come to nothing with nobody told? Then the rule has no step that
@@ -153,10 +168,12 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
         code = isolation_load(tx, arena, c->isolation, &isolation, e);
         if (code)
             return code;
-        if (!isolation_is_settled(isolation.state))
-            return c->state == CASE_WAITING || is_over(c)
-                       ? ERR_OK
+        if (!isolation_is_settled(isolation.state)) {
+            code = is_over(c) ? ERR_OK : tell_under_way(tx, g, rt, arena, c, now, e);
+            return code || c->state == CASE_WAITING || is_over(c)
+                       ? code
                        : case_move(tx, c, CASE_WAITING, c->why, now, e);
+        }
         n.isolation = &isolation;
         standing_end(&isolation, &n);
     } else {
@@ -166,7 +183,7 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
         code = find_unheard(tx, arena, c, &owed, e);
     if (code)
         return code;
-    untold = is_untold(c, &n, owed, rt->config);
+    untold = n.kind == NOTICE_ALERT && is_untold(c, owed, rt->config);
     if (untold)
         n.doubt = c->why;
     /* Who was told that it is late is owed the end, and so are those who could not be told of its beginning; else a

@@ -523,6 +523,39 @@ static void test_notice__an_alert_whose_webhook_is_gone_before_its_turn_is_told(
     }
 }
 
+/* The same of a case whose isolation is asked for, and takes its time: that it is under way is told at once, and how it ends. */
+static void test_notice__an_isolation_whose_webhook_is_gone_is_told_while_it_is_under_way(
+    void **state)
+{
+    static const char rules[] =
+        "webhooks: {siem: {url: 'https://x.example/b', template: slack}}\n"
+        "rules: [{name: contain, do: [isolate: {}, webhook: {to: siem}]}]\n";
+    struct runtime *rt;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, rules);
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    rt = rig_runtime(&r, rules);
+    rt->config->webhooks[0].name = "siem2";
+    engine_use(r.g, rt);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_takes_isolate(&r, 0);
+    rig_says(&r, "GET", GET_ACTION, 1, 200,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, id).state, CASE_WAITING);
+    assert_string_equal(told_to(&r, id, "soc@contoso.example"), "requested");
+    rig_pass(&r, 5 * MINUTE_MS, SECOND_MS);
+    assert_string_equal(told_to(&r, id, "soc@contoso.example"), "requested isolated");
+    tear_down(&r);
+}
+
 /* The isolation is confirmed while the case is still at a step between those that tell people. */
 static void test_notice__who_heard_of_a_request_hears_its_end(void **state)
 {
@@ -1662,6 +1695,8 @@ int main(void)
         cmocka_unit_test(test_notice__a_preview_is_addressed_as_the_mail_would_be),
         cmocka_unit_test(test_notice__a_step_that_reaches_nobody_is_not_done),
         cmocka_unit_test(test_notice__an_alert_whose_webhook_is_gone_before_its_turn_is_told),
+        cmocka_unit_test(
+            test_notice__an_isolation_whose_webhook_is_gone_is_told_while_it_is_under_way),
         cmocka_unit_test(test_notice__who_could_not_be_told_is_told_the_end),
         cmocka_unit_test(test_notice__who_heard_of_a_request_hears_its_end),
         cmocka_unit_test(test_notice__who_was_told_that_it_is_late_hears_the_end),

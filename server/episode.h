@@ -49,6 +49,8 @@ struct episode {
     const struct defender_action *action;
     const struct defender_action *own; /* of an unanswered request of ours, if it is listed */
     struct grounds *grounds;           /* for a POST */
+    const char
+        *named; /* the machine that a sender had named when they were looked at; NULL: none */
     const struct defender_reads *look; /* when it is followed, if it needed one; may have failed */
     enum err_code code;
     struct err why;

@@ -325,6 +325,10 @@ static enum err_code ask_or_not(struct db_tx *tx, struct episode *x, struct isol
         x->why = x->grounds->why;
         return wait_for(tx, x, r, engine_wait_after(&x->w, &x->why), e);
     }
+    if (!case_same_named(x->named, c)) { /* judged anew, at once */
+        (void)err_set(&x->why, ERR_AGAIN, CASE_NAMED_MEANWHILE);
+        return wait_for(tx, x, r, 0, e);
+    }
     code = find_brake(tx, x, r->case_id, &brake, &newer, e);
     if (code)
         return code;
@@ -480,6 +484,7 @@ static void look_again(struct episode *x)
         return;
     }
     c.machine_id = x->row.machine_id;
+    x->named = c.pushed_machine_id;
     if (store_approval(x->g->store, x->arena, c.id, &approval, &e)) {
         log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", x->row.case_id), LOG_ERR(&e));
         engine_retry(x->g, &x->w);

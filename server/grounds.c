@@ -116,11 +116,10 @@ static bool is_of_now(const struct stored *s, const struct case_record *c,
  * the alert. */
 static int64_t judged_ago(const struct stored *s, const struct case_record *c, struct engine *g)
 {
-    const char *source = s->facts.source, *pushed = s->facts.pushed_machine_id;
+    const char *source = s->facts.source;
 
     return source && strcmp(source, c->source) == 0 &&
-                   strcasecmp(pushed ? pushed : "",
-                              c->pushed_machine_id ? c->pushed_machine_id : "") == 0
+                   case_same_named(s->facts.pushed_machine_id, c)
                ? engine_judged_ago(g, c->id)
                : INT64_MAX;
 }

@@ -105,6 +105,7 @@ static bool is_grounded(struct episode *x)
         store_approval(x->g->store, x->arena, x->row.case_id, &approval, NULL))
         return false;
     c.machine_id = x->row.machine_id;
+    x->named = c.pushed_machine_id;
     return grounds_hold(&c, x->row.type, &approval, x->rt, x->g, x->arena);
 }
 

@@ -151,6 +151,24 @@ static enum err_code adopt(struct db_tx *tx, struct request *q, struct err *e)
     return code;
 }
 
+/* Has a sender named a machine since the case was read (case_name_machine)? Then it is judged anew. What is judged in this very
+ * transaction is so by what it has found. */
+static enum err_code check_named(struct db_tx *tx, struct request *q, struct err *e)
+{
+    const struct step *s = q->s;
+    struct case_record now;
+    enum err_code code;
+
+    if (q->later || s->opening.fn)
+        return ERR_OK;
+    code = case_load_row(tx, q->x.arena, s->c->id, &now, e);
+    if (code || case_same_named(s->c->pushed_machine_id, &now))
+        return code;
+    q->outcome = OUTCOME_RETRY;
+    (void)err_set(&q->x.why, ERR_AGAIN, CASE_NAMED_MEANWHILE);
+    return ERR_OK;
+}
+
 /* What keeps it from being asked for now: q->outcome is another than OUTCOME_DONE then, and x->why says it. */
 static enum err_code check_begin(struct db_tx *tx, struct request *q, struct err *e)
 {
@@ -170,7 +188,9 @@ static enum err_code check_begin(struct db_tx *tx, struct request *q, struct err
         q->outcome = OUTCOME_RETRY;
         return ERR_OK;
     }
-    code = check_pause(tx, q, e);
+    code = check_named(tx, q, e);
+    if (!code && q->outcome == OUTCOME_DONE)
+        code = check_pause(tx, q, e);
     if (!code && q->outcome == OUTCOME_DONE)
         code = check_brakes(tx, q, e);
     return code;

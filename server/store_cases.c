@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <string.h>
+#include <strings.h>
 
 #include "id.h"
 #include "store_audit.h"
@@ -471,6 +472,12 @@ static enum err_code audit_judged(struct db_tx *tx, const struct case_record *c,
                             LOG_INT("steps", (int64_t)v->n_steps), LOG_STR("sha256", verdict));
 }
 
+/* No sender has named another machine since the case was read: the parameters for what was named then, and for the machine that it
+ * is about. */
+#define AS_JUDGED(named, machine)                                                                  \
+    "(pushed_machine_id IS NULL OR pushed_machine_id = " named                                     \
+    " OR lower(pushed_machine_id) = lower(" machine "))"
+
 enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *machine_id,
                           const char *facts_json, const struct verdict *v, int64_t now,
                           struct err *e)
@@ -486,12 +493,11 @@ enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *m
     code =
         db_run(tx, e, &changed,
                "UPDATE cases SET facts = $1, verdict = $2, rule = $3, machine_id = $4, source = $5"
-               " WHERE id = $6 AND (pushed_machine_id IS NULL OR pushed_machine_id = $7"
-               " OR lower(pushed_machine_id) = lower($8))",
+               " WHERE id = $6 AND " AS_JUDGED("$7", "$8"),
                "tttttitt", facts_json, v->json, v->rule, machine_id, c->source, c->id,
                c->pushed_machine_id, machine_id);
     if (!code && changed != 1)
-        return err_set(e, ERR_STALE, "a sender has named another machine meanwhile");
+        return err_set(e, ERR_STALE, CASE_NAMED_MEANWHILE);
     for (size_t i = 0; i < v->n_steps && !code; i++) {
         const struct step_record s = case_step_of(&v->steps[i], (int64_t)i, now);
 
@@ -508,15 +514,18 @@ enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *m
 enum err_code case_rejudged(struct db_tx *tx, struct case_record *c, const char *facts_json,
                             const struct verdict *v, int64_t now, struct err *e)
 {
+    int64_t changed = 0;
     enum err_code code = case_move(tx, c, CASE_ACTING, v->doubt, now, e);
 
     if (!code)
         code = audit_judged(tx, c, c->machine_id, facts_json, v, now, e);
-    return code ? code
-                : db_run(tx, e, NULL,
-                         "UPDATE cases SET facts = $1, verdict = $2, rule = $3, source = $4"
-                         " WHERE id = $5",
-                         "tttti", facts_json, v->json, v->rule, c->source, c->id);
+    if (!code)
+        code = db_run(tx, e, &changed,
+                      "UPDATE cases SET facts = $1, verdict = $2, rule = $3, source = $4"
+                      " WHERE id = $5 AND " AS_JUDGED("$6", "$7"),
+                      "ttttitt", facts_json, v->json, v->rule, c->source, c->id,
+                      c->pushed_machine_id, c->machine_id);
+    return code || changed == 1 ? code : err_set(e, ERR_STALE, CASE_NAMED_MEANWHILE);
 }
 
 enum err_code case_reset(struct db_tx *tx, struct case_record *c, struct err *e)
@@ -652,6 +661,13 @@ enum err_code case_name_machine(struct db_tx *tx, int64_t id, int64_t delivery,
                   " OR EXISTS (SELECT 1 FROM isolations i WHERE i.id = cases.isolation"
                   " AND i.state = 'requested' AND i.posted = 0))",
                   "tii", machine_id, delivery, id);
+}
+
+bool case_same_named(const char *judged, const struct case_record *now)
+{
+    const char *named = now->pushed_machine_id;
+
+    return strcasecmp(judged ? judged : "", named ? named : "") == 0;
 }
 
 enum err_code case_join(struct db_tx *tx, struct case_record *c, int64_t isolation, struct err *e)

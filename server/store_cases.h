@@ -193,6 +193,10 @@ enum err_code case_outgrow(struct db_tx *tx, int64_t id, struct err *e);
  *  place of his. Else nothing happens. machine_id: NULL: it names none. */
 enum err_code case_name_machine(struct db_tx *tx, int64_t id, int64_t delivery,
                                 const char *machine_id, struct err *e);
+/* What is not asked for then is so because of that, for people. */
+#define CASE_NAMED_MEANWHILE "a sender has named another machine meanwhile"
+/** Did the sender name the same machine, or none, in both: in what was judged, and as the case is now? */
+bool case_same_named(const char *judged, const struct case_record *now);
 /** It shares this isolation from now on. */
 enum err_code case_join(struct db_tx *tx, struct case_record *c, int64_t isolation, struct err *e);
 /** People were told of it, last by a notice of this kind (borrowed, as c keeps it); NULL: of nothing. */

@@ -1349,6 +1349,25 @@ static void test_expand__a_second_sender_may_contradict_the_alert(void **state)
 #define RULES_ASK_FIRST                                                                            \
     "rules:\n  - {name: contain, do: [ask: {}, isolate: {}, email: {}]}\npolling: {every: 1m}\n"
 
+/* A person does, to the one question that is open. */
+static void say_yes(struct rig *r)
+{
+    struct question_record *list;
+    enum question_state now;
+    size_t n = 0;
+
+    assert_int_equal(store_question_list(r->store, r->arena, QUESTION_OPEN, 0, 9, &list, &n, NULL),
+                     ERR_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(question_answer(r->g,
+                                     &(struct question_answer){.question = list[0].id,
+                                                               .person = "a@x.example",
+                                                               .way = "operator",
+                                                               .yes = true},
+                                     &now, NULL),
+                     ERR_OK);
+}
+
 /* Polling has found the alert, or a sender who names no machine; its isolation waits, for calls or for a person's yes. Then a sender
  * names another machine than the alert does: that is a question for a person, never an isolation. */
 static void test_expand__a_sender_who_contradicts_the_alert_meanwhile_is_heard(void **state)
@@ -1366,10 +1385,7 @@ static void test_expand__a_sender_who_contradicts_the_alert_meanwhile_is_heard(v
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct question_record *list;
-        enum question_state now;
         struct rig r;
-        size_t n = 0;
         int64_t id;
 
         print_message("  %s\n", rows[i].label);
@@ -1387,19 +1403,8 @@ static void test_expand__a_sender_who_contradicts_the_alert_meanwhile_is_heard(v
         (void)rig_work(&r);
         push_again(&r, rows[i].named, true);
         id = rig_push(&r, ALERT, NULL);
-        if (rows[i].rules) {
-            assert_int_equal(
-                store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 9, &list, &n, NULL),
-                ERR_OK);
-            assert_int_equal(n, 1);
-            assert_int_equal(question_answer(r.g,
-                                             &(struct question_answer){.question = list[0].id,
-                                                                       .person = "a@x.example",
-                                                                       .way = "operator",
-                                                                       .yes = true},
-                                             &now, NULL),
-                             ERR_OK);
-        }
+        if (rows[i].rules)
+            say_yes(&r);
         rig_pass(&r, 2 * MINUTE_MS, SECOND_MS);
         assert_int_equal(rig_isolation(&r).state == ISOLATION_ISOLATED, rows[i].isolated);
         assert_int_equal(rig_case(&r, id).state, CASE_DONE);
@@ -1416,14 +1421,16 @@ static struct {
     struct rig *r;
     pthread_t here; /* the store has a thread of its own, which asks for the time, too */
     const char *machine_id;
+    const char *path; /* once it was asked for so often */
+    size_t times;
 } interrupting;
 
-/* Once the alert was asked for, somebody pushes it again. */
+/* Somebody pushes it again. */
 static int64_t interrupting_wall(const struct clock *c)
 {
     struct rig *r = pthread_equal(pthread_self(), interrupting.here) ? interrupting.r : NULL;
 
-    if (r && rig_seen(r, "GET", GET_ALERT)) {
+    if (r && rig_seen(r, "GET", interrupting.path) >= interrupting.times) {
         interrupting.r = NULL;
         push_again(r, interrupting.machine_id, true);
     }
@@ -1459,6 +1466,8 @@ static void test_expand__a_second_sender_may_come_while_the_alert_is_read(void *
         push_again(&r, NULL, true);
         interrupting.here = pthread_self();
         interrupting.machine_id = rows[i].machine_id;
+        interrupting.path = GET_ALERT;
+        interrupting.times = 1;
         interrupting.r = &r;
         r.hands.clock.wall_ms = interrupting_wall;
         (void)rig_work(&r);
@@ -1471,6 +1480,59 @@ static void test_expand__a_second_sender_may_come_while_the_alert_is_read(void *
         if (!rows[i].posts)
             assert_non_null(
                 strstr(rig_subject(&r, c.id), "[NOT ISOLATED: the sender named machine "));
+        rig_close(&r);
+    }
+}
+
+/* And while the machine is looked at, right before its isolation is asked for: by the case's run, and by the isolation's own. */
+static void test_expand__a_second_sender_may_come_while_the_machine_is_looked_at(void **state)
+{
+    static const struct {
+        const char *label, *rules, *machine_id;
+        unsigned list, post; /* so often they fail before */
+        size_t posts;
+    } rows[] = {
+        {"the case's, another machine", NULL, OTHER_MACHINE, 2, 0, 0},
+        {"the case's, the alert's own", NULL, MACHINE, 2, 0, 1},
+        {"the case's after a yes, another machine", RULES_ASK_FIRST, OTHER_MACHINE, 0, 0, 0},
+        {"the case's after a yes, the alert's own", RULES_ASK_FIRST, MACHINE, 0, 0, 1},
+        {"the isolation's, another machine", NULL, OTHER_MACHINE, 0, 1, 1},
+        {"the isolation's, the alert's own", NULL, MACHINE, 0, 1, 2},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, rows[i].rules ? rows[i].rules : RULES_ISOLATE_AND_MAIL);
+        rig_afresh(&r);
+        if (rows[i].list)
+            rig_says(&r, "GET", LIST, rows[i].list, 503, "{}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        if (rows[i].post)
+            rig_says(&r, "POST", ISOLATE, rows[i].post, 409, "{}");
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        push_again(&r, NULL, true);
+        (void)rig_work(&r);
+        if (rows[i].rules)
+            say_yes(&r);
+        interrupting.here = pthread_self();
+        interrupting.machine_id = rows[i].machine_id;
+        interrupting.path = rows[i].rules ? GET_ALERT : LIST;
+        interrupting.times = rows[i].rules ? 2 : rows[i].list + rows[i].post + 1;
+        interrupting.r = &r;
+        r.hands.clock.wall_ms = interrupting_wall;
+        rig_pass(&r, 2 * MINUTE_MS, SECOND_MS);
+        assert_null(interrupting.r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].posts);
+        id = rig_push(&r, ALERT, NULL);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_string_equal(rig_case(&r, id).pushed_machine_id, rows[i].machine_id);
+        if (rows[i].posts == rows[i].post)
+            assert_non_null(strstr(rig_words(&r, id), "the sender named machine"));
         rig_close(&r);
     }
 }
@@ -2016,6 +2078,8 @@ static void test_expand__who_keeps_its_right_may_come_while_the_alert_is_read(vo
     engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
     interrupting.here = pthread_self();
     interrupting.machine_id = MACHINE;
+    interrupting.path = GET_ALERT;
+    interrupting.times = 1;
     interrupting.r = &r;
     r.hands.clock.wall_ms = interrupting_wall;
     (void)rig_work(&r);
@@ -2851,6 +2915,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_second_sender_may_contradict_the_alert),
         cmocka_unit_test(test_expand__a_sender_who_contradicts_the_alert_meanwhile_is_heard),
         cmocka_unit_test(test_expand__a_second_sender_may_come_while_the_alert_is_read),
+        cmocka_unit_test(test_expand__a_second_sender_may_come_while_the_machine_is_looked_at),
         cmocka_unit_test(test_expand__a_right_that_was_taken_back_is_no_first_word),
         cmocka_unit_test(test_expand__of_two_senders_the_one_that_keeps_its_right_counts),
         cmocka_unit_test(test_expand__who_keeps_its_right_counts_until_the_request),

@@ -1873,6 +1873,29 @@ static void test_ledger__what_a_rule_has_ordered_waits_for_a_new_alert(void **st
     }
 }
 
+/* Not for longer than anything else that is ordered waits, whatever this host's clock says. */
+static void test_ledger__a_clock_that_is_far_off_holds_no_release_up_for_long(void **state)
+{
+    for (int off = 0; off < 2; off++) {
+        struct rig r;
+        int64_t first;
+
+        (void)state;
+        first = releasing_in_vain(&r, BY_TIME);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 503, "{}");
+        rig_says_dated(&r, LIST, IN_FORCE, off * 8 * HOUR_MS);
+        hands_turn(&r.hands, SECOND_MS);
+        (void)rig_push(&r, SECOND_ALERT, MACHINE);
+        rig_pass(&r, 2 * HOUR_MS, 20 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+        assert_string_equal(rig_told(&r, first), "requested isolated not_released");
+        assert_non_null(strstr(rig_words(&r, first), "of the machine is not closed"));
+        rig_close(&r);
+    }
+}
+
 /* Nor does a person wait for that who orders the release himself. */
 static void test_ledger__a_person_orders_what_a_rule_has_ordered_and_waits(void **state)
 {
@@ -3710,6 +3733,7 @@ int main(void)
             test_ledger__a_rule_does_not_end_what_came_beside_ours_before_it_was_asked),
         cmocka_unit_test(test_ledger__a_new_alert_takes_back_what_a_rule_has_ordered),
         cmocka_unit_test(test_ledger__what_a_rule_has_ordered_waits_for_a_new_alert),
+        cmocka_unit_test(test_ledger__a_clock_that_is_far_off_holds_no_release_up_for_long),
         cmocka_unit_test(test_ledger__a_person_orders_what_a_rule_has_ordered_and_waits),
         cmocka_unit_test(test_ledger__extend_takes_back_what_a_rule_has_ordered),
         cmocka_unit_test(test_ledger__no_rule_releases_in_shadow_mode),

@@ -22,6 +22,8 @@
 #define UNWATCHED_AT_ONCE 200
 /* Cases of one machine that are looked at before it is released unasked; with more it is not. */
 #define CASES_MAX 20
+/* What was received before that may have been stored since. */
+#define STORED_LATE_MS MINUTE_MS
 
 /* ---- what releasing.c and lookout.c share --------------------------------------------------------- */
 
@@ -502,10 +504,12 @@ const char *ledger_come_since(struct ledger_turn *t, int64_t since, bool open_to
         return "the other cases of the machine could not be read";
     if (n > CASES_MAX && cases[n - 1].created > since)
         return "the machine has too many cases to look at";
-    for (size_t i = 0; i < n && cases[i].created > since; i++) {
+    for (size_t i = 0; i < n; i++) {
+        const bool fresh = cases[i].created > (open_too ? since - STORED_LATE_MS : since);
+
         *ret_waits = is_at_work(&cases[i]);
         if (cases[i].id != t->row.case_id &&
-            (*ret_waits || (open_too && is_open_high(t, &cases[i]))))
+            (*ret_waits ? fresh || open_too : fresh && open_too && is_open_high(t, &cases[i])))
             return not_closed(t->arena, &cases[i]);
     }
     return NULL;

@@ -63,8 +63,8 @@ const char *ledger_beside(const struct isolation_record *r, const struct defende
 /** Shadow mode (safety.mode) is everything but the acting: why no rule releases anything by this configuration, for people; NULL: it may. */
 const char *ledger_shadow(const struct runtime *rt);
 /** Has another alert of the machine of t->row come since then (wall ms) that keeps it isolated for now: one whose case is at work
- *  (*ret_waits) or, with open_too, that is High and open, as far as anybody can tell? NULL: none; else words for people. Blocks
- *  for a read of each. */
+ *  (*ret_waits) or, with open_too, that is High and open, as far as anybody can tell? With open_too nothing spoke against the release
+ *  then (find_against): what is at work has come, or come back, since. NULL: none; else words for people. Blocks for a read of each. */
 const char *ledger_come_since(struct ledger_turn *t, int64_t since, bool open_too, bool *ret_waits);
 /** Why r is over that somebody has released at Defender, for people. anew: the isolation that came after it; NULL: none. */
 const char *ledger_why_released(struct arena *a, const struct defender_action *anew);

@@ -1827,10 +1827,12 @@ static void test_ledger__what_a_rule_has_ordered_waits_for_a_new_alert(void **st
         const char *label, *severity;
         unsigned unread; /* so often */
         enum isolation_state ends;
+        int64_t after_ms;
     } rows[] = {
-        {"High", "High", 3, ISOLATION_ISOLATED},
-        {"High, and never read", "High", 0, ISOLATION_ISOLATED},
-        {"Low", "Low", 3, ISOLATION_RELEASING},
+        {"High", "High", 3, ISOLATION_ISOLATED, SECOND_MS},
+        {"High, and received before", "High", 3, ISOLATION_ISOLATED, 0},
+        {"High, and never read", "High", 0, ISOLATION_ISOLATED, SECOND_MS},
+        {"Low", "Low", 3, ISOLATION_RELEASING, SECOND_MS},
     };
 
     (void)state;
@@ -1856,7 +1858,7 @@ static void test_ledger__what_a_rule_has_ordered_waits_for_a_new_alert(void **st
                  ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
         rig_says(&r, "GET", "/api/machineactions/" RELEASE_ACTION, 0, 200,
                  ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
-        hands_turn(&r.hands, SECOND_MS);
+        hands_turn(&r.hands, rows[i].after_ms);
         id = rig_push(&r, SECOND_ALERT, MACHINE);
         rig_pass(&r, 2 * HOUR_MS, 10 * SECOND_MS);
         assert_int_equal(rig_seen(&r, "POST", UNISOLATE), goes);

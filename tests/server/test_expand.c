@@ -1417,6 +1417,58 @@ static void test_expand__a_sender_who_contradicts_the_alert_meanwhile_is_heard(v
     }
 }
 
+#define GAVE_UP                                                                                    \
+    "{\"id\":\"" ACTION "\",\"type\":\"Isolate\",\"status\":\"TimeOut\",\"machineId\":\"" MACHINE  \
+    "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\","                                         \
+    "\"lastUpdateDateTimeUtc\":\"2025-01-10T10:11:12Z\",\"externalId\":null}"
+
+/* A case that begins anew may come to an isolation yet: of an alert that Defender did not know, and of a machine that was absent.
+ * Who names another machine until then is heard. */
+static void test_expand__a_second_sender_may_come_before_a_case_begins_anew(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        const bool absent = i / 2, another = i % 2;
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s, %s\n", absent ? "an absent machine" : "an unknown alert",
+                      another ? "another machine" : "the alert's own");
+        rig_open(&r, RULES_ISOLATE_AND_MAIL);
+        rig_afresh(&r);
+        if (!absent)
+            peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        if (!absent)
+            rig_says(&r, "GET", GET_ALERT, 0, 404, "{\"error\":{\"code\":\"ResourceNotFound\"}}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_takes_isolate(&r, 1);
+        rig_says(&r, "GET", GET_ACTION, 0, 200, GAVE_UP);
+        push_again(&r, NULL, true);
+        id = rig_push(&r, ALERT, NULL);
+        (void)rig_work(&r);
+        rig_pass(&r, 73 * HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_case(&r, id).state, absent ? CASE_DONE : CASE_FAILED);
+        push_again(&r, another ? OTHER_MACHINE : MACHINE, true);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200,
+                 "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"ws-114.corp.example\","
+                 "\"lastSeen\":\"2025-01-10T21:00:00.5Z\"}");
+        rig_says(&r, "GET", LIST, 0, 200, absent ? "{\"value\":[" GAVE_UP "]}" : NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC("d4", "Isolate", "Succeeded", "null", "12:12"));
+        found_by_poll(&r);
+        rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), !another);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        if (another)
+            assert_non_null(strstr(rig_words(&r, id), "the sender named machine"));
+        rig_close(&r);
+    }
+}
+
 static struct {
     struct rig *r;
     pthread_t here; /* the store has a thread of its own, which asks for the time, too */
@@ -2914,6 +2966,7 @@ int main(void)
         cmocka_unit_test(test_expand__after_a_long_pause_it_is_not_tried_for_ever),
         cmocka_unit_test(test_expand__a_second_sender_may_contradict_the_alert),
         cmocka_unit_test(test_expand__a_sender_who_contradicts_the_alert_meanwhile_is_heard),
+        cmocka_unit_test(test_expand__a_second_sender_may_come_before_a_case_begins_anew),
         cmocka_unit_test(test_expand__a_second_sender_may_come_while_the_alert_is_read),
         cmocka_unit_test(test_expand__a_second_sender_may_come_while_the_machine_is_looked_at),
         cmocka_unit_test(test_expand__a_right_that_was_taken_back_is_no_first_word),

@@ -9,6 +9,7 @@
 #include "ledger.h"
 #include "mute.h"
 #include "notice_letter.h"
+#include "releasing.h"
 #include "store_work.h"
 
 static void write_steps(struct json_out *o, const struct step_record *steps, size_t n)
@@ -119,6 +120,8 @@ static void begin_isolation(struct json_out *o, const char *name, const struct i
     json_out_time(o, "lapsed", i->lapsed);
     json_out_string(o, "release_action_id", i->release_id);
     json_out_string(o, "release_why", i->release_why);
+    json_out_bool(o, "release_waits",
+                  release_is_waiting(i)); /* a person may still order or stop it */
     json_out_time(o, "updated", i->updated);
 }
 

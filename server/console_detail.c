@@ -456,15 +456,21 @@ static const char *instead_of_release(const struct console_page *p, const struct
 static void isolation_orders_part(struct console_page *p, const struct json *i)
 {
     const char *id = frame_text(i, "id"), *instead = instead_of_release(p, i);
+    const bool waits = json_is_true(json_get(i, "release_waits"));
 
     if (instead) {
         frame_part_begin(p, "orders", "Orders");
         html_line(&p->out, "p", NULL, instead);
         buf_adds(&p->out, "</section>\n");
     }
-    if (!frame_is(frame_text(i, "state"), "isolated"))
+    if (!frame_is(frame_text(i, "state"), "isolated") && !waits)
         return;
     frame_part_begin(p, "orders", "Orders");
+    if (waits)
+        html_line(
+            &p->out, "p", NULL,
+            "A rule has ordered the release, and Defender has not been asked for it yet: who orders it himself does not wait for "
+            "other alerts of the machine, and who extends the isolation takes the order back.");
     buf_adds(&p->out, "<details class=\"act\"><summary>Release the machine</summary>\n");
     frame_form_begin(p, arena_fmt(p->arena, "/isolations/%s/release", id));
     if (json_is_true(json_get(i, "adopted"))) {

@@ -1504,6 +1504,44 @@ static void test_admin__how_an_isolation_is_stopped_is_said(void **state)
     close_desk(d);
 }
 
+/* What a rule has ordered and Defender was not asked for yet a person may order, or take back: the forms are there as long as that
+ * is so. */
+static void test_admin__a_release_that_waits_can_be_ordered_and_stopped(void **state)
+{
+    static const struct {
+        const char *made;
+        bool waits;
+    } rows[] = {
+        {"state = 'releasing', by_rule = 1, posted = 0, release_id = NULL", true},
+        {"by_rule = 0", false},
+        {"by_rule = 1, posted = 1736244672000", false},
+        {"posted = 0, release_id = 'c3d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f'", false},
+    };
+    struct desk *d = open_desk(false);
+    char id[ID_TEXT_SIZE], path[80];
+
+    (void)state;
+    (void)tell_story(d);
+    (void)id_format(4711, id);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct fetched page, api;
+
+        run(d, arena_fmt(d->a, "UPDATE isolations SET %s", rows[i].made));
+        (void)snprintf(path, sizeof path, "/isolations/%s", id);
+        assert_int_equal(ask(d, "GET", path, NULL, &page), 200);
+        (void)snprintf(path, sizeof path, "/api/isolations/%s", id);
+        assert_int_equal(ask(d, "GET", path, NULL, &api), 200);
+        if ((strstr(page.body, "A rule has ordered the release") != NULL) != rows[i].waits ||
+            (strstr(page.body, "/release\"") != NULL) != rows[i].waits ||
+            (strstr(page.body, "/extend\"") != NULL) != rows[i].waits ||
+            (strstr(api.body, "\"release_waits\":true") != NULL) != rows[i].waits)
+            fail_msg("%s: %s %s", rows[i].made, api.body, page.body);
+        fetched_clear(&page);
+        fetched_clear(&api);
+    }
+    close_desk(d);
+}
+
 /* A part of the overview; in the desk's arena. */
 static const char *part_of_overview(struct desk *d, const char *start)
 {
@@ -2036,6 +2074,7 @@ int main(void)
         cmocka_unit_test(test_admin__the_console_says_whose_a_machine_is),
         cmocka_unit_test(test_admin__the_console_calls_no_machine_free_of_which_nobody_knows),
         cmocka_unit_test(test_admin__how_an_isolation_is_stopped_is_said),
+        cmocka_unit_test(test_admin__a_release_that_waits_can_be_ordered_and_stopped),
         cmocka_unit_test(test_admin__the_overview_shows_what_was_not_isolated),
         cmocka_unit_test(test_admin__an_alert_without_a_title_was_read_all_the_same),
         cmocka_unit_test(test_admin__the_console_shows_a_case_whose_facts_are_deep),

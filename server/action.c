@@ -241,7 +241,8 @@ static enum err_code tell_one_joined(struct db_tx *tx, struct turn *t, int64_t i
                                      const struct notice *told, struct told *people,
                                      struct told *channels, struct err *e)
 {
-    const char *const *ways = NULL, **list;
+    const char *const *ways = NULL;
+    const char **list;
     struct notice mine = *told;
     struct case_record c;
     size_t n_ways = 0, n = 0;

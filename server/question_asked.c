@@ -120,7 +120,8 @@ static enum err_code mind_the_list(struct db_tx *tx, struct engine *g, const str
 {
     struct invitation *all;
     struct policy_terms terms;
-    const char *const *to, **had;
+    const char *const *to;
+    const char **had;
     size_t n_to, n = 0, n_had;
     bool unasked = !q->told && !question_is_of_one(q->kind);
     enum err_code code = invitation_list(tx, a, q->id, &ret->list, &ret->n, e);

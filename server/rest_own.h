@@ -47,7 +47,7 @@ struct rest {
     struct rest_lane http, mail[REST_MAIL_LANES];
     char *user_agent, *https_proxy, *no_proxy, *ca_file;
     char *proxy_name; /* as rest_proxy */
-    int stop_fd; /* eventfd */
+    int stop_fd;      /* eventfd */
     int64_t connect_ms;
     size_t max_answer;
 

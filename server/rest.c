@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -300,18 +301,44 @@ const char *rest_proxy(const struct rest *r)
     return r->proxy_name;
 }
 
-/* Is it a URL, and of whom? */
+/* Is it of a kind that curl can ask, and does it end behind its host and port? One of another kind curl quotes in the error of
+ * each call, with its password; and one whose password holds a '#', '?' or '/' as it is has another host to curl: its user. */
+static const char *find_fault(CURLU *u)
+{
+    static const char *const kinds[] = {"http",   "https",   "socks4", "socks4a",
+                                        "socks5", "socks5h", "socks"};
+    static const CURLUPart ends[] = {CURLUPART_QUERY, CURLUPART_FRAGMENT, CURLUPART_PATH};
+    bool known = false, ended = true;
+    char *text = NULL;
+
+    if (!curl_url_get(u, CURLUPART_SCHEME, &text, 0))
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+            known = known || strcasecmp(text, kinds[i]) == 0;
+    curl_free(text);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        text = NULL;
+        ended = ended && (curl_url_get(u, ends[i], &text, 0) || strcmp(text, "/") == 0);
+        curl_free(text);
+    }
+    return !known  ? "a proxy is one of http, https, socks4, socks4a, socks5 and socks5h"
+           : ended ? NULL
+                   : "something follows the proxy's host and port; a '#', '?' or '/' of its "
+                     "password is written as %23, %3F or %2F";
+}
+
+/* Is it a proxy's URL, and of whom? */
 static enum err_code name_proxy(struct rest *r, struct err *e)
 {
     CURLU *u = curl_url();
     char *host = NULL, *port = NULL;
-    CURLUcode wrong = u ? curl_url_set(u, CURLUPART_URL, r->https_proxy,
-                                       CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME)
-                        : CURLUE_OUT_OF_MEMORY;
+    CURLUcode bad = u ? curl_url_set(u, CURLUPART_URL, r->https_proxy,
+                                     CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME)
+                      : CURLUE_OUT_OF_MEMORY;
+    const char *wrong = bad ? curl_url_strerror(bad) : find_fault(u);
     int len = -1;
 
-    if (!wrong)
-        wrong = curl_url_get(u, CURLUPART_HOST, &host, 0);
+    if (!wrong && (bad = curl_url_get(u, CURLUPART_HOST, &host, 0)))
+        wrong = curl_url_strerror(bad);
     if (!wrong) {
         const bool has_port = !curl_url_get(u, CURLUPART_PORT, &port, 0);
 
@@ -321,7 +348,7 @@ static enum err_code name_proxy(struct rest *r, struct err *e)
     curl_free(port);
     curl_url_cleanup(u);
     if (wrong)
-        return err_set(e, ERR_INVALID, "https_proxy: %s", curl_url_strerror(wrong));
+        return err_set(e, ERR_INVALID, "https_proxy: %s", wrong);
     if (len < 0)
         r->proxy_name = NULL;
     return len < 0 ? err_set(e, ERR_NOMEM, "rest") : ERR_OK;

@@ -730,6 +730,34 @@ static void test_rest__uses_the_proxy_for_what_leaves_the_host_only(void **state
     assert_int_equal(rest_new(&(struct rest_options){.https_proxy = "://"}, &r, NULL), ERR_INVALID);
 }
 
+/* curl says of a proxy that it does not know how to ask all that it was given, in each call's error. */
+static void test_rest__a_proxy_that_cannot_be_asked_is_refused_without_its_password(void **state)
+{
+    static const char *const wrong[] = {
+        "ftp://u:secret@127.0.0.1:9",     "htp://u:secret@127.0.0.1:9",
+        "http://u:2024#secret@a.example", "http://u:2024/secret@a.example:3128",
+        "http://u:2024?secret@a.example", "http://u:secret@a.example:port"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct rest_options o = {.https_proxy = wrong[i]};
+        AUTO(rest_freep) struct rest *r = NULL;
+        struct rest_request q = {.method = "GET", .url = "https://api.contoso.example/x"};
+        struct rest_answer a = {0};
+        struct err e = {0};
+        enum err_code code = rest_new(&o, &r, &e);
+
+        if (!code) {
+            assert_int_not_equal(rest_do(r, &q, &a, &e), ERR_OK);
+            print_message("  used: %s, named %s: %s\n", wrong[i], rest_proxy(r), e.text);
+        }
+        assert_int_equal(code, ERR_INVALID);
+        assert_non_null(strstr(e.text, "https_proxy"));
+        assert_null(strstr(e.text, "secret"));
+        assert_null(strstr(e.text, "2024"));
+    }
+}
+
 static void test_rest__reads_of_the_environment_which_proxy_when_told_to(void **state)
 {
     static const struct {
@@ -1405,6 +1433,7 @@ int main(void)
         T(test_rest__what_acts_is_answered_while_it_winds_down),
         T(test_rest__serves_many_threads),
         T(test_rest__uses_the_proxy_for_what_leaves_the_host_only),
+        T(test_rest__a_proxy_that_cannot_be_asked_is_refused_without_its_password),
         T(test_rest__reads_of_the_environment_which_proxy_when_told_to),
         T(test_rest__trusts_the_roots_it_was_given_and_no_other),
         T(test_rest__shows_the_peer_when_asked),

@@ -208,13 +208,21 @@ static void leave_budget(const struct runtime *r, const struct runtime_tenant *o
         quota_leave_to(old->quota, heir);
 }
 
-/* This host's clock is one, whichever application asks. */
+static bool has_app(const struct runtime *r, const struct config_tenant *t)
+{
+    for (size_t i = 0; i < r->config->n_tenants; i++)
+        if (is_same_app(r->tenants[i].config, t))
+            return true;
+    return false;
+}
+
+/* This host's clock is one, whichever application asks. One that goes on asking has its word itself, until it says another. */
 static void inherit_clock(struct runtime *r, const struct runtime *old)
 {
     r->clock_lead_ms = old->clock_lead_ms;
     r->clock_told_ms = old->clock_told_ms;
     for (size_t i = 0; i < old->config->n_tenants; i++)
-        if (old->tenants[i].clock_lead_ms &&
+        if (old->tenants[i].clock_lead_ms && !has_app(r, old->tenants[i].config) &&
             (!r->clock_lead_ms || old->tenants[i].clock_told_ms > r->clock_told_ms)) {
             r->clock_lead_ms = old->tenants[i].clock_lead_ms;
             r->clock_told_ms = old->tenants[i].clock_told_ms;

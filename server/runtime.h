@@ -33,7 +33,7 @@ struct runtime {
     struct way **ways;              /* of mails, in their order: config->mail.n_ways of them */
     struct way **posts;             /* the webhooks: config->n_webhooks of them, in its order */
     const struct clock *clock;
-    int64_t clock_lead_ms, clock_told_ms; /* the last that was said by the configurations before */
+    int64_t clock_lead_ms, clock_told_ms; /* the last word of an application that asks no more */
     _Atomic int refs;
 };
 

@@ -1108,6 +1108,22 @@ static void test_isolation__a_tenant_that_answers_no_more_keeps_no_clock_wrong(v
     rig_close(&r);
 }
 
+/* What an application said before a reload counts no longer than until it says something else. */
+static void test_isolation__a_clock_that_is_right_is_so_after_a_reload(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    say_time(&r, "contoso", 20 * DAY_MS);
+    for (int i = 0; i < 2; i++)
+        engine_use(r.g, rig_runtime(&r, RULES_MAIL_ONLY));
+    assert_true(clock_is_off(&r));
+    say_time(&r, "contoso", 0);
+    assert_false(clock_is_off(&r));
+    rig_close(&r);
+}
+
 /* The clock is set while it waits, and set right again later. */
 static void test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right(void **state)
 {
@@ -3521,6 +3537,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_clock_that_is_far_off_isolates_nothing),
         cmocka_unit_test(test_isolation__a_tenant_that_answers_no_more_keeps_no_clock_wrong),
         cmocka_unit_test(test_isolation__another_application_makes_no_clock_right),
+        cmocka_unit_test(test_isolation__a_clock_that_is_right_is_so_after_a_reload),
         cmocka_unit_test(test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right),
         cmocka_unit_test(test_isolation__who_waits_while_the_clock_is_set_back_is_told),
         cmocka_unit_test(test_isolation__its_hour_begins_when_the_clock_is_right),

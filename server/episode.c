@@ -113,14 +113,16 @@ int64_t episode_follow_due(const struct episode *x, int64_t wait_ms)
     return (x->now + wait_ms + grid - 1) / grid * grid;
 }
 
-bool episode_is_old(const struct episode *x)
+bool episode_counts(const struct episode *x)
 {
+    if (x->why.code == ERR_THROTTLED && x->tenant && !quota_is_blocked(x->tenant->quota))
+        return false;
     return x->now - x->row.requested > DEED_FOLLOW_FOR_MS;
 }
 
 int64_t episode_wait_after(const struct episode *x)
 {
-    return episode_is_old(x) ? engine_backoff(x->w.attempts, x->why.retry_ms)
+    return episode_counts(x) ? engine_backoff(x->w.attempts, x->why.retry_ms)
                              : engine_wait_after(&x->w, &x->why);
 }
 
@@ -338,7 +340,7 @@ enum err_code episode_postpone(struct db_tx *tx, struct episode *x, struct isola
 {
     int64_t due = x->due;
     /* After days of nothing else those that are throttled count, too: else nobody would hear that nobody knows. */
-    int64_t attempts = episode_is_old(x) ? x->w.attempts : engine_attempts_after(&x->w, &x->why);
+    int64_t attempts = episode_counts(x) ? x->w.attempts : engine_attempts_after(&x->w, &x->why);
     enum err_code code = isolation_move(tx, r, r->state, x->why.text, x->now, e);
 
     if (r->state == ISOLATION_REQUESTED) {

@@ -82,8 +82,9 @@ enum isolation_state episode_adopt(struct isolation_record *r, const struct defe
 int64_t episode_next_moment(const struct runtime_tenant *tenant, int64_t due);
 /** When to look at it again after wait_ms: together with the others, when there are many. */
 int64_t episode_follow_due(const struct episode *x, int64_t wait_ms);
-/** Has it been under way for so long that it may be given up? */
-bool episode_is_old(const struct episode *x);
+/** Has it been under way for so long that it may be given up, and does what x->why says count for that? That other calls of ours have
+ *  used up the tenant's is no word of Defender's. */
+bool episode_counts(const struct episode *x);
 /** How long until it is tried again after x->why. */
 int64_t episode_wait_after(const struct episode *x);
 /** The moment at which all go on that wait for a call to come free, wait_ms from now. */

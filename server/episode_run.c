@@ -393,7 +393,8 @@ static bool is_over(struct episode *x)
 
     if (check_clock(x, &off))
         return false;
-    if (unknown ? !deed_is_given_up(&x->w, age, x->why.code) : !was_asked_for_long(x))
+    if (unknown ? !episode_counts(x) || !deed_is_given_up(&x->w, age, x->why.code)
+                : !was_asked_for_long(x))
         return false;
     if (unknown)
         (void)err_in(&x->why, "it is not known whether the machine is isolated");
@@ -687,8 +688,8 @@ void episode_followed(struct episode *x, const struct defender_action *action,
     if (x->code && backoff < wait) /* that there was no answer is no reason to ask later */
         wait = backoff;
     x->due = episode_follow_due(x, wait > x->why.retry_ms ? wait : x->why.retry_ms);
-    if (deed_is_given_up(&x->w, age, x->code) && !runtime_check_clock(x->tenant, &off) &&
-        (x->code || defender_action_is_open(action))) {
+    if (episode_counts(x) && deed_is_given_up(&x->w, age, x->code) &&
+        !runtime_check_clock(x->tenant, &off) && (x->code || defender_action_is_open(action))) {
         (void)err_set(
             &x->why, ERR_REFUSED,
             "it is not known whether the machine is isolated: Defender did not say how it "

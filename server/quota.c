@@ -167,6 +167,17 @@ int64_t quota_wait(struct quota *q, bool action)
     return wait;
 }
 
+bool quota_is_blocked(struct quota *q)
+{
+    bool blocked;
+
+    q = in_force(q);
+    pthread_mutex_lock(&q->lock);
+    blocked = q->rings[QUOTA_ALL].blocked_until > clock_mono_ms(q->clock);
+    pthread_mutex_unlock(&q->lock);
+    return blocked;
+}
+
 int64_t quota_wait_for(struct quota *q, bool action, int64_t calls)
 {
     const struct ring *r;

@@ -67,6 +67,8 @@ enum err_code quota_take(struct quota *q, bool action, struct err *e);
 enum err_code quota_take_class(struct quota *q, enum quota_class class, bool action, struct err *e);
 /** How long until a call may be taken; 0: now, as far as this process knows. */
 int64_t quota_wait(struct quota *q, bool action);
+/** Has Defender said that no call may be taken now? */
+bool quota_is_blocked(struct quota *q);
 /** How long until `calls` of them may be taken one after the other; as many as there ever are, if that is less. */
 int64_t quota_wait_for(struct quota *q, bool action, int64_t calls);
 /** How many calls a minute allows in all. */

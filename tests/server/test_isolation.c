@@ -2735,6 +2735,47 @@ static void leave_calls(struct rig *r, int64_t left)
         assert_int_equal(quota_take(q, true, NULL), ERR_OK);
 }
 
+/* cordon was down for days, and a storm of alerts at its start takes the calls: that there is none to ask with is no word of Defender's,
+ * and nothing is given up for it. */
+static void test_isolation__calls_that_others_use_up_give_none_up_unseen(void **state)
+{
+    static const bool lost[] = {false, true}; /* the answer to the request */
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lost / sizeof *lost; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  row %zu\n", i);
+        rig_open(&r, NULL);
+        if (lost[i]) {
+            id = lose_answer(&r);
+        } else {
+            rig_afresh(&r);
+            rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+            rig_takes_isolate(&r, 0);
+            id = rig_push(&r, ALERT, MACHINE);
+            (void)rig_work(&r);
+        }
+        rig_says(&r, "GET", LIST, 0, 200, list_of(&r, own_action(&r, "Succeeded")));
+        rig_says(&r, "GET", GET_ACTION, 0, 200, own_action(&r, "Succeeded"));
+        hands_turn(&r.hands, 5 * DAY_MS);
+        for (int64_t ms = 0; ms < 3 * HOUR_MS; ms += MINUTE_MS / 4) {
+            leave_calls(&r, 0);
+            (void)rig_work(&r);
+            hands_turn(&r.hands, MINUTE_MS / 4);
+        }
+        assert_int_equal(rig_seen(&r, "GET", GET_ACTION), 0);
+        assert_int_equal(rig_isolation(&r).state,
+                         lost[i] ? ISOLATION_REQUESTED : ISOLATION_PENDING);
+        rig_pass(&r, 2 * HOUR_MS, MINUTE_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        assert_null(strstr(rig_told(&r, id), "not_isolated"));
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        rig_close(&r);
+    }
+}
+
 /* What is kept for actions serves the look before them as well; and a look that leaves no call for the request is
  * not taken. */
 static void test_isolation__the_reserve_is_for_the_look_too(void **state)
@@ -3585,6 +3626,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_list_of_other_actions_is_no_news_of_many),
         cmocka_unit_test(test_isolation__a_strange_action_of_one_holds_no_other_up),
         cmocka_unit_test(test_isolation__a_lost_answer_among_many_is_looked_for),
+        cmocka_unit_test(test_isolation__calls_that_others_use_up_give_none_up_unseen),
         cmocka_unit_test(test_isolation__the_reserve_is_for_the_look_too),
         cmocka_unit_test(test_isolation__a_few_calls_are_left_to_come_together),
         cmocka_unit_test(test_isolation__a_single_call_is_used_when_looks_are_kept),

@@ -71,7 +71,9 @@ struct notice {
     bool to_come; /* NOTICE_ALERT: the rule asks for an isolation, and that step is not done yet */
     bool unknown; /* ACTION_FAILED: nobody knows whether it was done */
     int64_t
-        since;  /* ACTION_*, wall ms: what was told of it before is of another try; 0: not known */
+        since; /* ACTION_*, wall ms: what was told of it before is of another try; 0: not known */
+    const char
+        *said; /* ACTION_*: told in these words before, which are made of why but once; NULL: not */
     bool aside; /* says nothing of the isolation: what people know of that stays what it was */
     const char **
         ret_nobody; /* set to a sentence when there turns out to be nobody to tell, static or in the arena;

@@ -573,6 +573,8 @@ const char *notice_said(const struct notice *n, struct arena *a)
     size_t len = strcspn(said, "%");
     const char *why = said[len] ? harmless(a, n->why ? n->why : "unknown", WHY_MAX, true) : "";
 
+    if (n->said)
+        return n->said;
     return why ? arena_fmt(a, "%.*s%s", (int)len, said, why) : NULL;
 }
 

@@ -177,6 +177,7 @@ static void use_step(const struct unheard *u, struct notice *n)
     n->kind = strcmp(u->n->kind, notice_kind_name(NOTICE_ACTION_DONE)) == 0 ? NOTICE_ACTION_DONE
                                                                             : NOTICE_ACTION_FAILED;
     n->why = strstr(of, ": ") ? strstr(of, ": ") + strlen(": ") : of;
+    n->said = of;
     n->unknown = n->kind == NOTICE_ACTION_FAILED && strstr(of, ACTION_UNKNOWN);
     n->since = u->n->created;
     n->aside = true;

@@ -185,6 +185,27 @@ static void use_step(const struct unheard *u, struct notice *n)
     n->to_come = false;
 }
 
+/* Whom the mails of the case are for, of what came of a step: no mail told it, for posts were enough then, or others. n->n_to 0: one
+ * did, and reached nobody. */
+static enum err_code step_audience(struct db_tx *tx, const struct unheard *u, struct notice *n,
+                                   struct err *e)
+{
+    struct notice_heard *heard;
+    const char **to;
+    size_t count = 0;
+    enum err_code code = notice_channel_heard(tx, u->arena, u->n->case_id, NULL, &heard, &count, e);
+
+    for (size_t i = 0; i < count && !code; i++)
+        if (strcmp(heard[i].kind, u->n->kind) == 0 && heard[i].said && u->n->said &&
+            strcmp(heard[i].said, u->n->said) == 0)
+            return ERR_OK;
+    if (!code)
+        code = notice_audience(tx, u->arena, u->n->case_id, &to, &n->n_to, e);
+    if (!code)
+        n->to = to;
+    return code;
+}
+
 /* A webhook will never take its post. Who is told of the case by mail hears of it there; when nobody is, it is for those
  * of mail.to: as the case stands now, or what came of the step. Where there are none it is for the webhooks that were told nothing
  * of the case: what took nothing for days is not asked anew, for that would never end. */
@@ -208,13 +229,17 @@ static enum err_code mail_instead(struct db_tx *tx, const struct unheard *u, str
         code = notice_may_be_mailed(tx, u->n, &taken, e);
     if (code || (thread.last_of_case && taken))
         return code;
-    if (thread.last_of_case)
-        return reach_nobody(tx, u, e);
+    if (thread.last_of_case && mail->server && notice_is_of_step(u->n->kind))
+        code = step_audience(tx, u, &now.n, e);
+    if (code || (thread.last_of_case && !now.n.n_to))
+        return code ? code : reach_nobody(tx, u, e);
     code = read_stand(tx, u, &now, e);
     if (code)
         return code;
     if (notice_is_of_step(u->n->kind))
         use_step(u, &now.n);
+    if (now.n.n_to)
+        return notice_put(tx, u->g, u->rt, u->arena, &now.n, u->now, e);
     if (mail->server && mail->to.count) {
         now.n.to = (const char *const *)mail->to.items;
         now.n.n_to = mail->to.count;

@@ -716,6 +716,43 @@ static void test_unheard__what_came_of_a_step_that_no_webhook_takes_is_mailed(vo
     sim_stop(sim);
 }
 
+/* And of the other one, which no webhook takes either: that one was mailed tells nobody of the other. */
+static void test_unheard__each_step_that_no_webhook_takes_is_mailed(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[400];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: tell, do: [scan: {}, restrict: {}, webhook: {to: siem}]}]\n",
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    rig_says(&r, "POST", "/hook", 1, 200, "ok");
+    rig_says(&r, "POST", "/hook", 0, 404, "gone");
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/runAntiVirusScan", 1, 201,
+             ACTION_DOC(ACTION, "RunAntiVirusScan", "Pending", "null", "11:12"));
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/restrictCodeExecution", 1, 201,
+             ACTION_DOC("b2", "RestrictCodeExecution", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
+             ACTION_DOC(ACTION, "RunAntiVirusScan", "Succeeded", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION "b2", 0, 200,
+             ACTION_DOC("b2", "RestrictCodeExecution", "Succeeded", "null", "11:12"));
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(posted(&r, "[ALERT]"), 1);
+    pass(&r, 12 * DAY_MS, 2 * HOUR_MS);
+    assert_int_equal(taken(sim, "[DONE: antivirus scan"), 1);
+    assert_int_equal(taken(sim, "[DONE: restriction of applications"), 1);
+    assert_int_equal(taken(sim, "[CORDON] what was told"), 0);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* Nobody knows whether Defender carried the scan out, and the mail that says so is refused: the post does not say that it was not done. */
 static void test_unheard__what_nobody_knows_of_a_step_is_posted_so(void **state)
 {
@@ -1154,6 +1191,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_unheard__steps_whose_posts_are_still_to_leave_are_posted_once),
         cmocka_unit_test(test_unheard__a_webhook_hears_that_a_step_failed_again),
         cmocka_unit_test(test_unheard__what_came_of_a_step_that_no_webhook_takes_is_mailed),
+        cmocka_unit_test(test_unheard__each_step_that_no_webhook_takes_is_mailed),
         cmocka_unit_test(test_unheard__what_nobody_knows_of_a_step_is_posted_so),
         cmocka_unit_test(test_unheard__the_cases_of_a_digest_that_no_mail_can_tell_are_posted),
         cmocka_unit_test(test_unheard__a_digest_is_posted_with_how_a_case_stands_and_its_steps),

@@ -2260,6 +2260,7 @@ struct noting {
     struct recipient_record who[3];
     int64_t n, moved, ended; /* recipient_move of recipient n, notice_end */
     enum recipient_state state;
+    bool known;
 };
 
 static enum err_code notice_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -2494,6 +2495,89 @@ static void test_store__a_notice_keeps_its_bytes_and_each_recipients_fate(void *
     assert_string_equal(list[1].why, "nobody took it");
     assert_int_equal(list[1].ended, now_of(f) + 9);
     assert_string_equal(recipient_state_name(RECIPIENT_SENT), "sent");
+}
+
+/* What is told of a case: how it stands, and what came of two of its steps, one of them twice; to people or a webhook. */
+static const struct {
+    int64_t id, case_id;
+    const char *kind, *said, *channel;
+} matters[] = {
+    {301, 1, "alert", "ALERT", NULL},
+    {302, 1, "not_isolated", "NOT ISOLATED: x", NULL},
+    {303, 1, "action_failed", "NOT DONE: tag: x", NULL},
+    {304, 1, "action_failed", "NOT DONE: scan: x", NULL},
+    {305, 1, "action_failed", "NOT DONE: tag: x", NULL},
+    {306, 2, "alert", "ALERT", NULL},
+    {307, 1, "action_failed", "NOT DONE: tag: x", "webhook:siem"},
+    {308, 1, "action_done", "DONE: scan", "webhook:siem"},
+    {309, 1, "alert", "ALERT", "desk"},
+};
+#define MATTERS_DIGEST 400
+
+static enum err_code matters_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct noting *x = arg;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < sizeof matters / sizeof *matters && !code; i++) {
+        struct recipient_record to = {.address = "a@contoso.example"};
+        struct notice_record r = {.id = matters[i].id,
+                                  .case_id = matters[i].case_id,
+                                  .kind = matters[i].kind,
+                                  .said = matters[i].said,
+                                  .channel = matters[i].channel,
+                                  .subject = "s",
+                                  .sender = "cordon@contoso.example",
+                                  .message = "m",
+                                  .recipients = &to,
+                                  .n_recipients = 1};
+
+        code = notice_insert(tx, &r, x->now, e);
+        if (!code && !r.channel)
+            code = notice_grouped(tx, r.id, r.case_id, MATTERS_DIGEST, x->now, e);
+    }
+    return code;
+}
+
+static enum err_code matters_told_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    static const int64_t left[] = {302, 304, 305, 306}; /* of each matter the newest */
+    struct noting *x = arg;
+    struct notice_record *list, like = {.case_id = 1, .kind = "", .created = x->now};
+    const char **channels;
+    bool known = false, failed = true;
+    size_t n = 0;
+
+    assert_int_equal(notice_digest(tx, x->arena, MATTERS_DIGEST, &list, &n, e), ERR_OK);
+    assert_int_equal(n, sizeof left / sizeof *left);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(list[i].id, left[i]);
+    assert_int_equal(notice_channels(tx, x->arena, 1, &channels, &n, e), ERR_OK);
+    assert_int_equal(n, 2);
+    assert_string_equal(channels[0], "desk");
+    assert_string_equal(channels[1], "webhook:siem");
+    assert_int_equal(notice_channel_step(tx, 1, "webhook:siem", "action_failed", "NOT DONE: tag: x",
+                                         x->now, &known, &failed, e),
+                     ERR_OK);
+    assert_true(known && !failed);
+    assert_int_equal(notice_channel_step(tx, 1, "webhook:siem", "action_failed", "NOT DONE: tag: x",
+                                         x->now + 1, &known, &failed, e),
+                     ERR_OK);
+    assert_false(known || failed);
+    assert_int_equal(notice_may_be_mailed(tx, &like, &known, e), ERR_OK);
+    assert_true(known);
+    like.created++;
+    return notice_may_be_mailed(tx, &like, &x->known, e);
+}
+
+static void test_store__each_matter_of_a_case_is_told_apart(void **state)
+{
+    struct shelf *f = *state;
+    struct noting x = {.arena = f->a, .f = f, .now = now_of(f), .known = true};
+
+    write_ok(f, matters_fn, &x);
+    write_ok(f, matters_told_fn, &x);
+    assert_false(x.known);
 }
 
 /* ---- readers beside the writer
@@ -3200,7 +3284,8 @@ static void test_store__a_list_is_left_and_taken_up_again(void **state)
     X(a_hurried_notice_waits_for_the_one_before_all_the_same)                                      \
     X(what_waits_for_the_same_people_goes_first)                                                   \
     X(a_thread_knows_its_ends_and_its_audience)                                                    \
-    X(a_notice_keeps_its_bytes_and_each_recipients_fate)
+    X(a_notice_keeps_its_bytes_and_each_recipients_fate)                                           \
+    X(each_matter_of_a_case_is_told_apart)
 
 #define ON_SQLITE(name) cmocka_unit_test_setup_teardown(test_store__##name, set_up, tear_down),
 

@@ -656,11 +656,7 @@ enum err_code case_name_machine(struct db_tx *tx, int64_t id, int64_t delivery,
     return db_run(tx, e, NULL,
                   "UPDATE cases SET pushed_machine_id = $1,"
                   " delivery = CASE WHEN delivery = 0 THEN $2 ELSE delivery END WHERE id = $3"
-                  " AND (pushed_machine_id IS NULL OR delivery = 0) AND (" UNJUDGED
-                  " OR (isolation IS NULL AND state IN ('acting', 'waiting', 'deciding', 'failed'))"
-                  " OR EXISTS (SELECT 1 FROM isolations i WHERE i.id = cases.isolation"
-                  " AND ((i.state = 'requested' AND i.posted = 0)"
-                  " OR (i.state = 'failed' AND i.lapsed <> 0))))",
+                  " AND (pushed_machine_id IS NULL OR delivery = 0)",
                   "tii", machine_id, delivery, id);
 }
 

@@ -187,11 +187,11 @@ enum err_code case_weaken(struct db_tx *tx, const struct case_record *c, struct 
 /** It was judged as of a source that may isolate by now, whatever that might when it pushed, or a person has said no: what people
  *  say is not undone by the next push. */
 enum err_code case_outgrow(struct db_tx *tx, int64_t id, struct err *e);
-/** A sender that may isolate names the machine of a case for which nothing was asked yet, or which may begin anew (case_found, or when
- *  its machine is seen again), and for which no sender named one (what a poll or a hunt has found in Defender contradicts nothing):
- *  what it says is held against the alert as the first one's would be; where it is judged already, before anything is asked for
- *  (grounds.h). A case that nobody had delivered is delivered by that, so that the next one's word does not take the place of his.
- *  Else nothing happens. machine_id: NULL: it names none. */
+/** A sender that may isolate names the machine of a case for which no sender named one (what a poll or a hunt has found in Defender
+ *  contradicts nothing): what it says is held against the alert as the first one's would be; where it is judged already, before
+ *  anything is asked for (grounds.h). So it is kept whatever came of the case: one that is over may begin anew, and what was asked for
+ *  may be asked for again. A case that nobody had delivered is delivered by that, so that the next one's word does not take the place
+ *  of his. machine_id: NULL: it names none, and nothing happens. */
 enum err_code case_name_machine(struct db_tx *tx, int64_t id, int64_t delivery,
                                 const char *machine_id, struct err *e);
 /* What is not asked for then is so because of that, for people. */

@@ -1469,6 +1469,76 @@ static void test_expand__a_second_sender_may_come_before_a_case_begins_anew(void
     }
 }
 
+/* Nor does a case that is over, or whose request has left, end the matter: a person may try it again, an absent machine come back, and a
+ * request never have arrived. Who names another machine until then is heard, too. */
+static void test_expand__a_second_sender_may_come_before_it_is_asked_for_again(void **state)
+{
+    static const struct desk_order drill = {.who = "maria", .why = "a drill"};
+    static const struct {
+        const char *label;
+        bool paused, absent;
+        size_t before;
+    } rows[] = {
+        {"cordon was paused", true, false, 0},
+        {"an absent machine", false, true, 1},
+        {"a request that got lost", false, false, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2 * (sizeof rows / sizeof *rows); i++) {
+        const bool another = i % 2, paused = rows[i / 2].paused, absent = rows[i / 2].absent;
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s, %s\n", rows[i / 2].label,
+                      another ? "another machine" : "the alert's own");
+        rig_open(&r, RULES_ISOLATE_AND_MAIL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        if (absent)
+            rig_takes_isolate(&r, 1);
+        else if (!paused)
+            peer_script(r.peer,
+                        &(struct peer_answer){
+                            .method = "POST", .target = ISOLATE, .times = 1, .act = PEER_RESET});
+        if (!absent)
+            rig_says(&r, "POST", ISOLATE, 0, 201,
+                     ACTION_DOC("d4", "Isolate", "Succeeded", "null", "12:12"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200, GAVE_UP);
+        if (paused)
+            assert_int_equal(desk_pause(r.g, &drill, NULL), ERR_OK);
+        push_again(&r, NULL, true);
+        id = rig_push(&r, ALERT, NULL);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i / 2].before);
+        push_again(&r, another ? OTHER_MACHINE : MACHINE, true);
+        if (paused) {
+            assert_int_equal(desk_resume(r.g, &drill, NULL), ERR_OK);
+            assert_int_equal(desk_retry(r.g, &(struct desk_order){.id = id}, NULL), ERR_OK);
+        } else if (absent) {
+            rig_pass(&r, 73 * HOUR_MS, HOUR_MS);
+            assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+            peer_forget(r.peer);
+            rig_says(&r, "POST", "/0a4a1f60", 0, 200,
+                     "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+            rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+            rig_says(&r, "GET", GET_MACHINE, 0, 200,
+                     "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"ws-114.corp.example\","
+                     "\"lastSeen\":\"2025-01-10T21:00:00.5Z\"}");
+            rig_says(&r, "GET", LIST, 0, 200, "{\"value\":[" GAVE_UP "]}");
+            rig_says(&r, "POST", ISOLATE, 0, 201,
+                     ACTION_DOC("d4", "Isolate", "Succeeded", "null", "12:12"));
+        }
+        rig_pass(&r, 2 * HOUR_MS, absent ? HOUR_MS : 10 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE),
+                         (absent ? 0 : rows[i / 2].before) + !another);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        if (another)
+            assert_non_null(strstr(rig_words(&r, id), "the sender named machine"));
+        rig_close(&r);
+    }
+}
+
 static struct {
     struct rig *r;
     pthread_t here; /* the store has a thread of its own, which asks for the time, too */
@@ -2967,6 +3037,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_second_sender_may_contradict_the_alert),
         cmocka_unit_test(test_expand__a_sender_who_contradicts_the_alert_meanwhile_is_heard),
         cmocka_unit_test(test_expand__a_second_sender_may_come_before_a_case_begins_anew),
+        cmocka_unit_test(test_expand__a_second_sender_may_come_before_it_is_asked_for_again),
         cmocka_unit_test(test_expand__a_second_sender_may_come_while_the_alert_is_read),
         cmocka_unit_test(test_expand__a_second_sender_may_come_while_the_machine_is_looked_at),
         cmocka_unit_test(test_expand__a_right_that_was_taken_back_is_no_first_word),

@@ -74,13 +74,14 @@ static bool lists_one(const struct episode *x)
     return answers;
 }
 
-/* Does it say how one action stands? */
+/* Does it say how one action stands, or that it knows nothing of it? */
 static bool says_of_one(const struct episode *x)
 {
     struct defender_action action;
+    enum err_code code = defender_get_action(x->tenant->defender, DEFENDER_ISOLATION,
+                                             x->row.machine_id, x->row.action_id, &action, NULL);
 
-    return !defender_get_action(x->tenant->defender, DEFENDER_ISOLATION, x->row.machine_id,
-                                x->row.action_id, &action, NULL);
+    return !code || code == ERR_NOT_FOUND;
 }
 
 /* Does a list go on failing that does not where it is about one machine, which is asked by `asks`? That costs a call to find out, and no

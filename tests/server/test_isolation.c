@@ -3118,24 +3118,37 @@ static void test_isolation__who_is_asked_after_alone_has_grown_older_meanwhile(v
  * wait for. */
 static void test_isolation__many_are_followed_where_nothing_at_all_is_listed(void **state)
 {
-    struct rig r;
-    int64_t ids[2];
-
     (void)state;
-    rig_open(&r, NULL);
-    ask_for_two(&r, ids);
-    rig_says(&r, "GET", LOOKS, 1, 200, NOTHING);
-    takes_both(&r);
-    hands_turn(&r.hands, 4 * SECOND_MS);
-    (void)rig_work(&r);
-    rig_says(&r, "GET", LIST, 0, 500, "{}");
-    rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
-             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
-    rig_says(&r, "GET", GET_ACTION "b2", 0, 200, OF_OTHER("b2", "Isolate", "Succeeded"));
-    pass_crowded(&r, 2 * MINUTE_MS);
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(record_of(&r, ids[i]).state, ISOLATION_ISOLATED);
-    rig_close(&r);
+    for (int unknown = -1; unknown < 2;
+         unknown++) { /* Defender knows nothing of this one any more */
+        struct rig r;
+        int64_t ids[2];
+
+        rig_open(&r, NULL);
+        ask_for_two(&r, ids);
+        rig_says(&r, "GET", LOOKS, 1, 200, NOTHING);
+        takes_both(&r);
+        hands_turn(&r.hands, 4 * SECOND_MS);
+        (void)rig_work(&r);
+        rig_says(&r, "GET", LIST, 0, 500, "{}");
+        if (unknown != 0)
+            rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
+                     ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        else
+            rig_says(&r, "GET", GET_ACTION ACTION, 0, 404,
+                     "{\"error\":{\"code\":\"ResourceNotFound\"}}");
+        if (unknown != 1)
+            rig_says(&r, "GET", GET_ACTION "b2", 0, 200, OF_OTHER("b2", "Isolate", "Succeeded"));
+        else
+            rig_says(&r, "GET", GET_ACTION "b2", 0, 404,
+                     "{\"error\":{\"code\":\"ResourceNotFound\"}}");
+        print_message("  %d\n", unknown);
+        pass_crowded(&r, 2 * MINUTE_MS);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(record_of(&r, ids[i]).state,
+                             i == unknown ? ISOLATION_PENDING : ISOLATION_ISOLATED);
+        rig_close(&r);
+    }
 }
 
 #define CROWD 40

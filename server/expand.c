@@ -217,16 +217,16 @@ bool expand_may_pass(enum err_code code)
     return reactions[code].retry;
 }
 
-/* That an alert is not there is believed when it is said again: Defender may only be coming back after an hour. */
+/* That an alert is not there is believed when it is said again: Defender may only be coming back after an hour. What fails otherwise
+ * in between is no reason to go on for ever. */
 static bool is_given_up(struct expansion *x, enum err_code code)
 {
-    int64_t for_ms = reactions[code].give_up_ms, age = x->now - x->w->created;
+    bool first = code == ERR_NOT_FOUND && !defender_said(x->c.why, &x->why);
+    int64_t for_ms = first ? DAY_MS : reactions[code].give_up_ms;
 
-    if (!reactions[code].at_once)
-        return engine_is_given_up(x->w, x->now, x->c.updated, for_ms, &x->why);
-    if (code == ERR_NOT_FOUND && !defender_said(x->c.why, &x->why))
-        for_ms = DAY_MS; /* what fails otherwise in between is no reason to go on for ever */
-    return age >= for_ms;
+    return reactions[code].at_once && !first
+               ? x->now - x->w->created >= for_ms
+               : engine_is_given_up(x->w, x->now, x->c.updated, for_ms, &x->why);
 }
 
 /* Who fails so for the first time is read once more when Defender lists the alert (case_found). */

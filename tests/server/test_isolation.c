@@ -924,6 +924,29 @@ static void test_isolation__one_answer_that_a_new_alert_is_unknown_is_not_the_la
     rig_close(&r);
 }
 
+/* Nor is it after days for which this process was not there. */
+static void test_isolation__one_answer_after_a_long_pause_is_not_the_last_word(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 1, 404, "{\"error\":{\"code\":\"ResourceNotFound\"}}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_takes_isolate(&r, 0);
+    id = rig_push(&r, ALERT, NULL);
+    hands_turn(&r.hands, 2 * DAY_MS);
+    rig_pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "GET", GET_ALERT) >= 2, 1);
+    assert_non_null(rig_case(&r, id).verdict);
+    rig_close(&r);
+}
+
 /* ---- people --------------------------------------------------------------------------------------------- */
 
 /* "not yet, cordon tries on" is not the last word, whichever way it ends. */
@@ -3587,6 +3610,7 @@ int main(void)
         cmocka_unit_test(test_isolation__one_answer_that_an_alert_is_gone_is_not_the_last_word),
         cmocka_unit_test(
             test_isolation__one_answer_that_a_new_alert_is_unknown_is_not_the_last_word),
+        cmocka_unit_test(test_isolation__one_answer_after_a_long_pause_is_not_the_last_word),
         cmocka_unit_test(test_isolation__who_was_told_late_is_told_the_end),
         cmocka_unit_test(test_isolation__a_clock_that_is_far_off_isolates_nothing),
         cmocka_unit_test(test_isolation__a_tenant_that_answers_no_more_keeps_no_clock_wrong),

@@ -188,7 +188,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else if (x->against) {
         r.posted = 0; /* as the look has shown */
         (void)err_set(&x->why, ERR_AGAIN, "%s", x->against);
-        x->due = t->now + MINUTE_MS;
+        x->due = t->now + (r.ask_from ? MINUTE_MS : engine_backoff(t->w.attempts, 0));
         code = postpone(tx, x, &r, e);
     } else if (was_asked_for_long(t)) {
         code = end(tx, x, &r, ISOLATION_ISOLATED,

@@ -1890,6 +1890,9 @@ static void test_ledger__a_clock_that_is_far_off_holds_no_release_up_for_long(vo
         rig_says_dated(&r, LIST, IN_FORCE, off * 8 * HOUR_MS);
         hands_turn(&r.hands, SECOND_MS);
         (void)rig_push(&r, SECOND_ALERT, MACHINE);
+        rig_pass(&r, 50 * MINUTE_MS,
+                 20 * SECOND_MS); /* nor for less: the other alert may be read yet */
+        assert_string_equal(rig_told(&r, first), "requested isolated");
         rig_pass(&r, 2 * HOUR_MS, 20 * SECOND_MS);
         assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
         assert_string_equal(rig_told(&r, first), "requested isolated not_released");

@@ -836,6 +836,8 @@ static void test_entra__who_waits_for_keys_is_told_whoever_else_does_not_read(vo
         assert_int_equal(pthread_create(&threads[i], NULL, push_one, &w[i]), 0);
     }
     json_free(sim_wait_calls(h->sim, "GET", "*/openid-configuration", 1, SOON));
+    LOOK_FOR(house_metric(h, "cordon_connections{side=\"senders\"}") >= WAITING, SOON,
+             "not all of them have come");
     house_cordon_stop(h);
     for (int i = 0; i < WAITING; i++) {
         (void)pthread_join(threads[i], NULL);

@@ -2257,8 +2257,9 @@ static void test_http__waits_for_no_crowd_that_has_closed_its_side(void **state)
 
 static void test_http__stops_only_after_what_it_took_is_answered(void **state)
 {
+    enum { QUIET = 50 };
     struct app *app;
-    struct raw *held, *kept, *quiet, *late;
+    struct raw *held, *kept, *quiet[QUIET], *late;
     struct raw_answer a;
     struct stop stop;
     pthread_t t;
@@ -2270,8 +2271,9 @@ static void test_http__stops_only_after_what_it_took_is_answered(void **state)
     auto_reply(app, false);
     held = call(app);
     kept = call(app);
-    quiet = call(app);
-    wait_connections(app, 3);
+    for (int i = 0; i < QUIET; i++)
+        quiet[i] = call(app);
+    wait_connections(app, 2 + QUIET);
     raw_text(held, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
     raw_text(kept, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
     raw_answer(kept, &a, false);
@@ -2286,8 +2288,13 @@ static void test_http__stops_only_after_what_it_took_is_answered(void **state)
     if (a.status !=
         200) /* the one that was under way just then is answered, and says that it is the last */
         expect_problem(&a, 503, "stopping");
-    raw_text(quiet, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
-    raw_answer(quiet, &a, false);
+    /* between the last accept and the closed doors, any number of peers get one last answer each */
+    for (int i = 0; i == 0 || (a.status == 200 && i < QUIET); i++) {
+        if (i > 0)
+            (void)raw_readable(held, 50);
+        raw_text(quiet[i], "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_answer(quiet[i], &a, false);
+    }
     expect_problem(&a, 503, "stopping, quiet so far");
     assert_non_null(raw_header(&a, "Retry-After"));
     late = raw_open(address); /* nobody new is let in */
@@ -2302,7 +2309,8 @@ static void test_http__stops_only_after_what_it_took_is_answered(void **state)
     assert_int_equal(raw_until_closed(held), 0);
     raw_free(held);
     raw_free(kept);
-    raw_free(quiet);
+    for (int i = 0; i < QUIET; i++)
+        raw_free(quiet[i]);
     app->server = NULL;
     app_close(app);
 }

@@ -4,7 +4,8 @@
  * Alert, machine and actions are read side by side, so it should be D and a little when the push names the
  * machine, 2 D and a little when it does not. Each push is of a new alert on a new machine; between two the end of
  * all work is awaited, the record of the last mail's fate too, so every one is alone. The simulator's delays are exact;
- * what a call of ours takes over D in the same house is in the row beside it. A push counts from when it is written to the
+ * what a call of ours takes over D in the same house is in the row beside it, and what a bare sync takes on the store's
+ * file system after D ms of silence: two of them are on the way, the delivery's and the intent's. A push counts from when it is written to the
  * connected socket: signing it and connecting are the sender's. Prints one JSON line per row. $SHORT: 11
  * pushes per row instead of 41.
  */
@@ -14,16 +15,19 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "kit/house.h"
 
 #define PUSHES_MAX 41
 #define CALLS      21
-#define MAILS      2 /* of a case: that the isolation was requested, and how it ended */
+#define SYNCED     12288 /* bytes, about what a commit on the way writes */
+#define MAILS      2     /* of a case: that the isolation was requested, and how it ended */
 
 static double now_ms(void)
 {
@@ -95,13 +99,41 @@ static double call_over_ms(struct house *h, int delay_ms)
     return took[CALLS / 2];
 }
 
+/* What SYNCED bytes written over others and synced take beside the store, after so long a silence: the median. */
+static double sync_ms(struct house *h, int silence_ms)
+{
+    const struct timespec silence = {.tv_nsec = silence_ms * 1000000L};
+    char path[320], bytes[SYNCED];
+    double took[CALLS];
+    int fd;
+
+    (void)snprintf(path, sizeof path, "%s/sync", h->dir);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    memset(bytes, 's', sizeof bytes);
+    for (int i = 0; i <= CALLS; i++) { /* the first one makes the file as long as it stays */
+        double before;
+
+        (void)nanosleep(&silence, NULL);
+        before = now_ms();
+        assert_int_equal(pwrite(fd, bytes, sizeof bytes, 0), sizeof bytes);
+        assert_int_equal(fdatasync(fd), 0);
+        if (i > 0)
+            took[i - 1] = now_ms() - before;
+    }
+    (void)close(fd);
+    qsort(took, CALLS, sizeof took[0], by_value);
+    return took[CALLS / 2];
+}
+
 static void measure(int delay_ms, bool with_machine, int pushes)
 {
     struct house *h = house_start(NULL);
-    double offset = offset_of(h), call, took[PUSHES_MAX];
+    double offset = offset_of(h), call, sync, took[PUSHES_MAX];
 
     sim_tell(h->sim, "/config", "{\"delay_exact\":true}");
     call = call_over_ms(h, delay_ms);
+    sync = sync_ms(h, delay_ms);
 
     for (int i = 0; i < pushes + 3; i++) { /* three to warm up */
         char alert[60], machine[60], path[200];
@@ -129,9 +161,10 @@ static void measure(int delay_ms, bool with_machine, int pushes)
     qsort(took, (size_t)pushes, sizeof took[0], by_value);
     (void)printf(
         "{\"row\":\"push_to_isolate\",\"delay_ms\":%d,\"machine_named\":%s,\"median_ms\":%.2f,"
-        "\"p90_ms\":%.2f,\"over_delay_ms\":%.2f,\"call_over_ms\":%.2f}\n",
+        "\"p90_ms\":%.2f,\"over_delay_ms\":%.2f,\"call_over_ms\":%.2f,"
+        "\"sync_ms\":%.2f}\n",
         delay_ms, with_machine ? "true" : "false", took[pushes / 2], took[pushes * 9 / 10],
-        took[pushes / 2] - delay_ms * (with_machine ? 1 : 2), call);
+        took[pushes / 2] - delay_ms * (with_machine ? 1 : 2), call, sync);
     (void)fflush(stdout);
     house_stop(h);
 }

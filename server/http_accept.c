@@ -99,7 +99,8 @@ void http_make_room_locked(struct http_server *s, int64_t now)
     for (const struct peer *p = s->peers; p; p = p->next) {
         int64_t silent = silent_ms(p, atomic_load_explicit(&p->watch, memory_order_acquire), now);
 
-        longest = silent > longest ? silent : longest;
+        if (silent > longest && !has_unread(p)) /* nobody waits for one that does not give way */
+            longest = silent;
     }
     if (longest < GIVE_WAY_MS)
         return;

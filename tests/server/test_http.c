@@ -1876,6 +1876,53 @@ static void test_http__whose_request_is_not_read_yet_does_not_give_way(void **st
     app_close(app);
 }
 
+/* Nor is it what the others' silence is held against: they would stay, and who knocks would wait. What the one pool thread does
+ * it does in turn, so that each answer is over when the next one is out. */
+static void test_http__whose_request_is_not_read_yet_keeps_no_place_for_others(void **state)
+{
+    struct hands hands = HANDS_INIT;
+    struct http_options o = defaults();
+    struct raw *silent, *sender, *busy, *knocks;
+    struct raw_answer a;
+    struct app *app;
+
+    (void)state;
+    o.max_connections = 3;
+    o.threads = 1;
+    o.idle_ms = 60000;
+    o.clock = &hands.clock;
+    app = app_open(o);
+    auto_reply(app, false);
+    sender = call(app);
+    raw_text(sender, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(sender, &a, false);
+    silent = call(app);
+    for (int i = 0; i < 2; i++) {
+        raw_text(silent, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_answer(silent, &a, false);
+        hands_turn(&hands, i ? 0 : 8 * SECOND_MS);
+    }
+    busy = call(app);
+    raw_text(busy, "GET /late HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (int64_t until = look_until(20000); app->bodies < 4;
+         look_again(until, "the pool thread is not busy"))
+        ;
+    raw_text(sender, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    knocks = call(app);
+    hands_turn(&hands, 2 * SECOND_MS); /* ten, and two */
+    assert_int_equal(raw_until_closed(silent), 0);
+    auto_reply(app, true);
+    raw_answer(sender, &a, false);
+    assert_int_equal(a.status, 200);
+    raw_answer(busy, &a, false);
+    assert_int_equal(a.status, 200);
+    raw_free(silent);
+    raw_free(sender);
+    raw_free(busy);
+    raw_free(knocks);
+    app_close(app);
+}
+
 /* A connection takes a descriptor on either side here, and one that is spare: so the server's are odd and even by
  * turns, as they are where the other side is another process. */
 static void test_http__deals_connections_out_to_its_threads(void **state)
@@ -3475,6 +3522,7 @@ int main(void)
         cmocka_unit_test(test_http__lets_connections_beyond_the_limit_wait),
         cmocka_unit_test(test_http__who_is_silent_gives_way_where_there_is_no_room),
         cmocka_unit_test(test_http__whose_request_is_not_read_yet_does_not_give_way),
+        cmocka_unit_test(test_http__whose_request_is_not_read_yet_keeps_no_place_for_others),
         cmocka_unit_test(test_http__deals_connections_out_to_its_threads),
         cmocka_unit_test(test_http__says_who_has_too_many_connections),
         cmocka_unit_test(test_http__connections_wait_for_a_descriptor),

@@ -275,20 +275,17 @@ static const char *person_of(struct arena *a, const struct json *claims)
     return arena_fmt(a, "%s (%s)", name ? name : "without a name", oid);
 }
 
-/* person: of person_of. Whether he has a role still his next token says. */
+/* person: of person_of; or a name that another scheme has proven, which may end in brackets as well, but in no object. Whether
+ * he has a role still his next token says. */
 static bool knows(const void *state, const char *person)
 {
     const struct state *s = state;
     const char *object = strrchr(person, '(');
-    size_t len = object ? strcspn(++object, ")") : 0;
+    char id[GUID_LENGTH + 1] = "";
 
-    if (!len || object[len] != ')' || object[len + 1])
-        return false;
-    for (size_t i = 0; i < s->objects.count; i++)
-        if (strlen(s->objects.items[i]) == len &&
-            strncasecmp(object, s->objects.items[i], len) == 0)
-            return true;
-    return s->roles.count > 0;
+    if (object && strlen(object) == 1 + GUID_LENGTH + 1 && object[1 + GUID_LENGTH] == ')')
+        memcpy(id, object + 1, GUID_LENGTH);
+    return is_guid(id) && (in_list(&s->objects, id, true) || s->roles.count > 0);
 }
 
 /* Check 10. */

@@ -530,6 +530,8 @@ static void test_question__a_yes_of_somebody_who_is_no_approver_any_more_is_none
          PROVE("roles: [Approver]"), true},
         {"he showed a certificate", "", "client_certificate", "a@x.example",
          PROVE("roles: [Approver]"), false},
+        {"he showed one whose name has brackets", "", "client_certificate", "Ann (SOC)",
+         PROVE("roles: [Approver]"), false},
         {"an operator", "", "operator", "a@x.example", PROVE("roles: [Approver]"), true},
     };
 

@@ -307,8 +307,8 @@ static void judge_pin(const struct state *s, const unsigned char *der, size_t le
 }
 
 /* Does a chain lead to a CA of ours? others: what the sender showed besides. False: ret says why not. */
-static bool is_issued(const struct state *s, X509 *leaf, STACK_OF(X509) * others, int64_t now_s,
-                      struct verify_result *ret)
+static bool is_issued(const struct state *s, const struct verify_request *q, X509 *leaf,
+                      STACK_OF(X509) * others, struct verify_result *ret)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     X509_VERIFY_PARAM *param;
@@ -322,7 +322,7 @@ static bool is_issued(const struct state *s, X509 *leaf, STACK_OF(X509) * others
         return false;
     }
     param = X509_STORE_CTX_get0_param(ctx);
-    X509_VERIFY_PARAM_set_time(param, (time_t)now_s);
+    X509_VERIFY_PARAM_set_time(param, (time_t)(q->now_ms / SECOND_MS));
     X509_VERIFY_PARAM_set_depth(param, DEPTH_MAX);
     X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
     /* Whatever stands in ca_file is trusted, an issuing CA without its root, too. */
@@ -333,6 +333,8 @@ static bool is_issued(const struct state *s, X509 *leaf, STACK_OF(X509) * others
         verify_no_memory(ret, NAME);
     else if (!good)
         verify_deny(ret, NAME, X509_verify_cert_error_string(error));
+    if (!good && (error == X509_V_ERR_CERT_NOT_YET_VALID || error == X509_V_ERR_CERT_HAS_EXPIRED))
+        verify_untimely(q, ret); /* a CA's: the sender's own was looked at before */
     X509_STORE_CTX_free(ctx);
     return good;
 }
@@ -353,8 +355,8 @@ static STACK_OF(X509) * read_others(const unsigned char *p, const unsigned char 
     return others;
 }
 
-static void judge_name(const struct state *s, X509 *leaf, STACK_OF(X509) * others, int64_t now_s,
-                       struct verify_result *ret)
+static void judge_name(const struct state *s, const struct verify_request *q, X509 *leaf,
+                       STACK_OF(X509) * others, struct verify_result *ret)
 {
     if (!others) {
         verify_no_memory(ret, NAME);
@@ -364,7 +366,7 @@ static void judge_name(const struct state *s, X509 *leaf, STACK_OF(X509) * other
         verify_deny(ret, NAME, "a CA's certificate is no sender's");
         return;
     }
-    if (!is_issued(s, leaf, others, now_s, ret))
+    if (!is_issued(s, q, leaf, others, ret))
         return;
     ret->key = listed_name(&s->names, leaf);
     if (ret->key) {
@@ -427,19 +429,18 @@ static bool drain_errors(void)
 static void judge(const struct state *s, const struct verify_request *q, X509 *leaf,
                   const unsigned char *others, struct verify_result *ret)
 {
-    const int64_t now_s = q->now_ms / SECOND_MS;
     const char *why = leaf ? unfit(leaf) : "the certificate cannot be read";
 
     if (why) {
         verify_deny(ret, NAME, why);
-    } else if ((why = untimely(leaf, now_s))) {
+    } else if ((why = untimely(leaf, q->now_ms / SECOND_MS))) {
         verify_deny(ret, NAME, why);
         verify_untimely(q, ret);
     } else if (is_strong(leaf, ret)) {
         if (s->store) {
             STACK_OF(X509) *chain = read_others(others, q->certificates + q->certificates_len);
 
-            judge_name(s, leaf, chain, now_s, ret);
+            judge_name(s, q, leaf, chain, ret);
             sk_X509_pop_free(chain, X509_free);
         } else {
             judge_pin(s, q->certificates, (size_t)(others - q->certificates), ret);

@@ -109,6 +109,7 @@ enum verify_verdict scheme_ask(struct scheme *s, const struct scheme_header *hea
                                      .certificates_len = s->certificates_len,
                                      .now_ms = clock_wall_ms(&s->hands.clock),
                                      .may_block = s->may_block,
+                                     .clock_is_off = s->clock_is_off,
                                      .arena = s->arena};
 
     memset(ret, 0, sizeof *ret);

@@ -31,7 +31,7 @@ struct scheme {
     struct verify_source source; /* tenant 11111111-2222-3333-4444-555555555555 */
     struct verify_env env;
     struct verifier *verifier;         /* of the last scheme_compile */
-    bool may_block;                    /* of the next requests */
+    bool may_block, clock_is_off;      /* of the next requests */
     const char *query;                 /* of the next requests, as sent; NULL: none */
     const unsigned char *certificates; /* of the next requests; NULL: none */
     size_t certificates_len;

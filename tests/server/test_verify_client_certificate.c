@@ -244,6 +244,10 @@ static void test_client_certificate__a_ca_between_must_be_good_itself(void **sta
     t->s.hands.wall = now + INT64_C(3) * 86400 * 1000;
     assert_int_equal(ask(t, &r), VERIFY_DENIED);
     assert_non_null(strstr(r.why, "expired"));
+    t->s.clock_is_off = true; /* and then nobody can say */
+    assert_int_equal(ask(t, &r), VERIFY_UNAVAILABLE);
+    assert_non_null(strstr(r.why, "expired"));
+    t->s.clock_is_off = false;
     t->s.hands.wall = now;
     assert_int_equal(ask(t, &r), VERIFY_GOOD);
     assert_int_equal(X509_add_ext(below->x509, servers, -1), 1);

@@ -7,6 +7,7 @@
 #include "silence.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "log.h"
 #include "notice_system.h"
@@ -80,16 +81,61 @@ static const char *duration(struct arena *a, int64_t ms)
     return arena_fmt(a, "%" PRId64 "ms", ms);
 }
 
+struct counting {
+    const char *source;
+    int64_t turned_away;
+};
+
+/* receive_end.c's words for what is not repeated: no proof, no right, nothing that can be read. */
+static void count_one(void *ctx, const char *source, const char *outcome, int64_t value)
+{
+    struct counting *c = ctx;
+
+    if (strcmp(source, c->source) == 0 &&
+        (strcmp(outcome, "denied") == 0 || strcmp(outcome, "forbidden") == 0 ||
+         strcmp(outcome, "bad") == 0))
+        c->turned_away += value;
+}
+
+/* So many requests under a source's path were, since this process began. */
+static int64_t turned_away(struct metrics *m, const char *source)
+{
+    struct counting c = {.source = source};
+
+    metrics_each(m, METRIC_DELIVERIES, count_one, &c);
+    return c.turned_away;
+}
+
+static const char *went_quiet(struct arena *a, const char *name, bool away)
+{
+    return arena_fmt(
+        a,
+        "%s for longer than its heartbeat, so alerts that only it pushes do not reach cordon. %s"
+        "A flow is switched off after 14 days of errors, or when its licence ends or its owner "
+        "leaves: look at its runs. `cordon send --source %s --alert ID` shows whether cordon's "
+        "side takes one. Another message follows when the source is back.",
+        away ? "Nothing was taken from this source" : "Nothing came from this source",
+        away
+            ? "Requests under its path were turned away; the log says why (event `refused`). If they "
+              "are its own, the sender's secret or token, or what it sends, is not what this source "
+              "takes, and a flow repeats none of them. "
+            : "",
+        name);
+}
+
 static enum err_code tell(struct db_tx *tx, struct look *l, bool back, int64_t heard, struct err *e)
 {
     const char *name = l->source->name, *every = duration(l->arena, l->source->heartbeat_ms);
     char heard_text[CLOCK_TEXT_SIZE], quiet_text[CLOCK_TEXT_SIZE];
+    const int64_t away = back ? 0 : turned_away(l->g->metrics, name);
     const struct notice_system_fact facts[] = {
         {"Source", name},
         {"Tenant", l->source->tenant->name},
         {"Heartbeat", every},
         {"Last heard", heard ? clock_format(heard, heard_text) : "never"},
         {"Quiet since", back ? clock_format(l->beat.quiet, quiet_text) : NULL},
+        {"Turned away",
+         away ? arena_fmt(l->arena, "%" PRId64 " since cordon was started", away) : NULL},
     };
     struct notice_system n = {
         .about = arena_fmt(l->arena, "source:%s", name),
@@ -104,14 +150,7 @@ static enum err_code tell(struct db_tx *tx, struct look *l, bool back, int64_t h
             back
                 ? "Deliveries come from it again. What it did not push meanwhile did not reach cordon; "
                   "look into the Defender portal for the alerts of that time."
-                : arena_fmt(
-                      l->arena,
-                      "Nothing came from this source for longer than its heartbeat, so alerts "
-                      "that only it pushes do not reach cordon. A flow is switched off after 14 "
-                      "days of errors, or when its licence ends or its owner leaves: look at its "
-                      "runs. `cordon send --source %s --alert ID` shows whether cordon's side "
-                      "takes one. Another message follows when the source is back.",
-                      name),
+                : went_quiet(l->arena, name, away > 0),
         .facts = facts,
         .n_facts = sizeof facts / sizeof *facts,
     };

@@ -4,6 +4,7 @@
 #include "health.h"
 #include "kit/postgres.h"
 #include "log.h"
+#include "metrics.h"
 #include "notice_system.h"
 #include "polling.h"
 #include "silence.h"
@@ -197,6 +198,39 @@ static void test_silence__the_mail_says_what_to_do(void **state)
     assert_non_null(strstr(n.message, "Last heard   never"));
     assert_non_null(strstr(n.message, "Heartbeat    1h"));
     close_rig(&r);
+}
+
+/* A secret that was changed at one end only makes a source as quiet as a flow that was switched off. */
+static void test_silence__the_mail_says_that_requests_were_turned_away(void **state)
+{
+    static const struct {
+        const char *source, *outcome;
+        bool says;
+    } rows[] = {{"relay", "denied", true},     {"relay", "forbidden", true},
+                {"relay", "bad", true},        {"flow", "denied", false},
+                {"relay", "duplicate", false}, {"relay", "unavailable", false}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct metrics *metrics;
+        struct notice_record n;
+        struct work w;
+        struct rig r;
+
+        print_message("  %s %s\n", rows[i].source, rows[i].outcome);
+        assert_int_equal(metrics_new(&metrics, NULL), ERR_OK);
+        metrics_add(metrics, METRIC_DELIVERIES, 7, rows[i].source, rows[i].outcome);
+        open_rig(&r, HOUR_MS);
+        r.g->metrics = metrics;
+        pass(&r, HOUR_MS + LAG);
+        assert_true(rig_claim(&r, WORK_NOTICE, &w));
+        assert_int_equal(store_notice_load(r.store, r.arena, w.id, &n, NULL), ERR_OK);
+        assert_int_equal(strstr(n.message, "Turned away  7 since cordon was started") != NULL,
+                         rows[i].says);
+        assert_int_equal(strstr(n.message, "the log says why") != NULL, rows[i].says);
+        close_rig(&r);
+        metrics_free(metrics);
+    }
 }
 
 /* ---- restarts -------------------------------------------------------------------------------------- */
@@ -509,6 +543,7 @@ int main(void)
         cmocka_unit_test(test_silence__is_told_once_and_so_is_its_end),
         cmocka_unit_test(test_silence__who_speaks_in_time_is_not_told_of),
         cmocka_unit_test(test_silence__the_mail_says_what_to_do),
+        cmocka_unit_test(test_silence__the_mail_says_that_requests_were_turned_away),
         cmocka_unit_test(test_silence__counts_from_the_start_of_the_server),
         cmocka_unit_test(test_silence__is_not_begun_anew_by_every_restart),
         cmocka_unit_test(test_silence__a_replica_that_starts_again_and_again_hides_nothing),

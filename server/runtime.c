@@ -54,7 +54,11 @@ static enum err_code open_graph(struct runtime_tenant *t, struct rest *rest,
                                 const struct clock *clock, struct err *e)
 {
     const struct config_tenant *config = t->config;
-    struct token_options token = {.rest = rest, .clock = clock, .scope = config->graph_scope};
+    struct token_options token = {.rest = rest,
+                                  .clock = clock,
+                                  .scope = config->graph_scope,
+                                  .on_clock = told_the_time,
+                                  .clock_ctx = t};
     struct graph_options graph = {.rest = rest,
                                   .defender_token = t->token,
                                   .graph_url = config->graph_url,
@@ -73,7 +77,11 @@ static enum err_code open_graph(struct runtime_tenant *t, struct rest *rest,
 static enum err_code open_tenant(struct runtime_tenant *t, const struct config_tenant *config,
                                  struct rest *rest, const struct clock *clock, struct err *e)
 {
-    struct token_options token = {.rest = rest, .clock = clock, .scope = config->api_scope};
+    struct token_options token = {.rest = rest,
+                                  .clock = clock,
+                                  .scope = config->api_scope,
+                                  .on_clock = told_the_time,
+                                  .clock_ctx = t};
     struct defender_options api = {.rest = rest,
                                    .clock = clock,
                                    .api_url = config->api_url,

@@ -95,7 +95,8 @@ struct token {
     pthread_cond_t changed;
     bool leading;
     struct rest_call *flight;
-    int64_t asked_ms; /* mono, like all times here: when the flight began */
+    int64_t asked_ms;      /* mono, like all times here but the next: when the flight began */
+    int64_t asked_wall_ms; /* the same by the wall clock */
 
     char *text; /* NULL: none */
     size_t len;
@@ -385,6 +386,16 @@ static void take_locked(struct token *t, enum err_code code, struct rest_answer 
     (void)pthread_cond_broadcast(&t->changed);
 }
 
+/* An assertion that a wrong clock has dated is refused, and then nobody else says what time it is. Not what a platform's own
+ * service says, whose clock is this host's; nor what may have lain here for long. */
+static void tell_time(const struct token *t, const struct rest_answer *a)
+{
+    if (t->o.on_clock && !t->o.identity && a->date_ms && a->status >= 400 && a->status < 500 &&
+        clock_mono_ms(t->o.clock) - t->asked_ms <= TIMEOUT_MS)
+        t->o.on_clock(t->o.clock_ctx,
+                      clock_off_ms(a->date_ms, t->asked_wall_ms, clock_wall_ms(t->o.clock)));
+}
+
 static void collect_locked(struct token *t)
 {
     struct rest_call *call = t->flight;
@@ -396,6 +407,8 @@ static void collect_locked(struct token *t)
     t->leading = true;
     (void)pthread_mutex_unlock(&t->lock);
     code = rest_wait(call, &a, &e);
+    if (!code)
+        tell_time(t, &a);
     (void)pthread_mutex_lock(&t->lock);
     t->leading = false;
     take_locked(t, code, &a, &e);
@@ -472,7 +485,7 @@ static enum err_code ask(struct token *t, struct rest_call **ret_call, struct er
 
 static void start_locked(struct token *t)
 {
-    int64_t now_ms = clock_mono_ms(t->o.clock);
+    const int64_t now_ms = clock_mono_ms(t->o.clock), wall_ms = clock_wall_ms(t->o.clock);
     struct rest_call *call = NULL;
     struct err e = {0};
     enum err_code code;
@@ -483,6 +496,7 @@ static void start_locked(struct token *t)
     (void)pthread_mutex_lock(&t->lock);
     t->leading = false;
     t->asked_ms = now_ms;
+    t->asked_wall_ms = wall_ms;
     if (code) {
         e.code = code;
         remember(t, &e, code == ERR_REFUSED || code == ERR_INVALID ? &permanent : &transient);

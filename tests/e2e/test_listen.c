@@ -349,18 +349,28 @@ static int push_ahead(struct house *h, int64_t ahead_s)
     return push_ahead_to(h, "relay", ahead_s);
 }
 
-/* Who asks Defender for this alert is told that it is an hour later. */
-static void set_defenders_clock_ahead(struct house *h, const char *alert)
+/* Whoever asks for this path is told that it is later. */
+static void set_their_clock_ahead(struct house *h, int64_t ahead_s, const char *path, int status,
+                                  const char *json)
 {
-    const time_t now = time(NULL) + AHEAD_S;
+    const time_t now = time(NULL) + ahead_s;
     char date[64];
     struct tm tm;
 
     assert_true(strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm)) > 0);
     sim_tellf(h->sim, "/faults",
-              "{\"path\":\"/api/alerts/%s\",\"kind\":\"answer\",\"status\":503,\"count\":-1,"
-              "\"headers\":{\"Date\":\"%s\"},\"json\":{}}",
-              alert, date);
+              "{\"path\":\"%s\",\"kind\":\"answer\",\"status\":%d,\"count\":-1,"
+              "\"headers\":{\"Date\":\"%s\"},\"json\":%s}",
+              path, status, date, json);
+}
+
+/* Who asks Defender for this alert. */
+static void set_defenders_clock_ahead(struct house *h, int64_t ahead_s, const char *alert)
+{
+    char path[100];
+
+    (void)snprintf(path, sizeof path, "/api/alerts/%s", alert);
+    set_their_clock_ahead(h, ahead_s, path, 503, "{}");
 }
 
 /* Defender says what time it is: this host's clock is behind by an hour. By that clock a good sender's pushes are of another
@@ -370,7 +380,7 @@ static void test_listen__a_clock_that_is_off_is_a_503_and_heals(void **state)
     struct house *h = house_start(NULL);
 
     (void)state;
-    set_defenders_clock_ahead(h, "da1_-1");
+    set_defenders_clock_ahead(h, AHEAD_S, "da1_-1");
     add_alert(h, "da1_-1");
     add_alert(h, "da2_-1");
     assert_int_equal(push_ahead(h, AHEAD_S), 401); /* nobody knows better so far */
@@ -409,13 +419,32 @@ static void test_listen__a_clock_that_is_off_is_off_for_every_tenant(void **stat
                    h->secret_file);
     house_edit(h, "sources:\n", text);
     house_cordon_start(h);
-    set_defenders_clock_ahead(h, "da1_-1");
+    set_defenders_clock_ahead(h, AHEAD_S, "da1_-1");
     add_alert(h, "da1_-1");
     json_free(house_push(h, "da1_-1", NULL, 202));
     /* each answer of Defender's to something else says the right time */
     for (int64_t until = look_until(SOON); push_ahead_to(h, "branch", AHEAD_S) != 503;
          look_again(until, "it says that a sender's time is wrong, and its own is"))
         ;
+    house_stop(h);
+}
+
+/* Entra ID refuses what such a clock has dated, the assertion of an application with a certificate: Defender, which is not even
+ * asked then, cannot say what time it is. */
+static void test_listen__a_clock_that_gets_no_token_is_off_all_the_same(void **state)
+{
+    const struct house_options o = {.not_yet = true};
+    struct house *h = house_start(&o);
+
+    (void)state;
+    set_their_clock_ahead(h, AHEAD_S, "*/oauth2/v2.0/token", 401,
+                          "{\"error\":\"invalid_client\",\"error_description\":\"AADSTS700024\","
+                          "\"error_codes\":[700024]}");
+    house_cordon_start(h);
+    for (int64_t until = look_until(SOON); push_ahead(h, AHEAD_S) != 503;
+         look_again(until, "it says that a sender's time is wrong, and its own is"))
+        ;
+    assert_int_equal(push_ahead(h, 0), 202);
     house_stop(h);
 }
 
@@ -572,6 +601,7 @@ int main(void)
         cmocka_unit_test(test_listen__a_sick_store_is_a_503_and_heals),
         cmocka_unit_test(test_listen__a_clock_that_is_off_is_a_503_and_heals),
         cmocka_unit_test(test_listen__a_clock_that_is_off_is_off_for_every_tenant),
+        cmocka_unit_test(test_listen__a_clock_that_gets_no_token_is_off_all_the_same),
         cmocka_unit_test(test_listen__slow_clients_hold_up_nobody),
     };
 

@@ -24,6 +24,8 @@ struct stage {
     struct peer *peer;
     struct token *token;
     const char *secret; /* NULL: cannot be read */
+    unsigned told;      /* so often what time it is */
+    int64_t off_ms;     /* what was said last of it */
 };
 
 static enum err_code secret(void *ctx, struct buf *out, struct err *e)
@@ -34,6 +36,14 @@ static enum err_code secret(void *ctx, struct buf *out, struct err *e)
         return err_set(e, ERR_IO, "client_secret_file: gone");
     buf_adds(out, s->secret);
     return ERR_OK;
+}
+
+static void told_the_time(void *ctx, int64_t off_ms)
+{
+    struct stage *s = ctx;
+
+    s->told++;
+    s->off_ms = off_ms;
 }
 
 static int before(void **state)
@@ -54,6 +64,8 @@ static int before(void **state)
     o.tenant_id = "t/1";
     o.secret = secret;
     o.ctx = s;
+    o.on_clock = told_the_time;
+    o.clock_ctx = s;
     assert_int_equal(token_new(&o, &s->token, NULL), ERR_OK);
     *state = s;
     return 0;
@@ -385,6 +397,32 @@ static void test_token__tells_refusals_from_troubles(void **state)
 }
 
 /* A proxy in the way may show people what it was asked with; they read it in logs and mails. */
+/* What a clock has dated that is off is refused, and whoever gets no token hears of nobody else what time it is. */
+static void test_token__a_refusal_tells_the_time(void **state)
+{
+#define AN_HOUR_LATER "Date: Tue, 07 Jan 2025 11:11:12 GMT\r\n"
+#define OUTSIDE       "{\"error\":\"invalid_client\",\"error_codes\":[700024]}"
+    static const struct peer_answer rows[] = {
+        {.status = 502, .headers = AN_HOUR_LATER}, /* a proxy's word */
+        {.status = 401, .body = OUTSIDE},
+        {.status = 401, .headers = AN_HOUR_LATER, .body = OUTSIDE}, /* the one that counts */
+        {.status = 200, .headers = AN_HOUR_LATER, .body = "{" HOUR ",\"access_token\":\"abc\"}"},
+    };
+    struct stage *s = *state;
+    const int64_t wall = s->hands.wall;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        peer_forget(s->peer);
+        peer_script(s->peer, &rows[i]);
+        assert_int_equal(get(s, NULL)[0] == '!', rows[i].status != 200);
+        assert_int_equal(peer_count(s->peer), 1);
+        assert_int_equal(s->told, i >= 2);
+        hands_turn(&s->hands, 5 * MINUTE_MS); /* it may be asked again */
+        s->hands.wall = wall;                 /* a clock that stands still */
+    }
+    assert_int_equal(s->off_ms, -HOUR_MS);
+}
+
 static void test_token__a_credential_that_an_answer_repeats_is_not_said(void **state)
 {
     static const struct {
@@ -582,6 +620,7 @@ int main(void)
         T(test_token__uses_the_renewed_one_when_it_is_there),
         T(test_token__a_failed_renewal_hurts_nobody_yet),
         T(test_token__tells_refusals_from_troubles),
+        T(test_token__a_refusal_tells_the_time),
         T(test_token__a_credential_that_an_answer_repeats_is_not_said),
         T(test_token__asks_more_and_more_seldom),
         T(test_token__an_unreadable_secret_is_told_and_mended),

@@ -114,6 +114,14 @@ static bool clock_is_off(void *engine)
     return runtime_clock_is_off(rt);
 }
 
+/* Enough to make a good sender's time look wrong, by the least that a source may tolerate. */
+static bool clock_is_in_doubt(void *engine)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(engine);
+
+    return runtime_clock_is_off_by(rt, VERIFY_LEAST_MS);
+}
+
 static bool flooded(void *engine, const struct gate_flood *f)
 {
     return flood_tell(engine, f);
@@ -196,7 +204,7 @@ static enum err_code open_senders(struct serving *s, struct err *e)
                                         .kick = kick,
                                         .reserve = reserve,
                                         .hand_over = hand_over,
-                                        .clock_is_off = clock_is_off,
+                                        .clock_is_off = clock_is_in_doubt,
                                         .flooded = flooded,
                                         .engine = s->engine};
     struct http_options http = {.address = s->config->listen.address,

@@ -26,7 +26,8 @@ struct receiver_options {
     void (*kick)(void *engine);
     bool (*reserve)(void *engine);
     void (*hand_over)(void *engine, const struct work *w);
-    /* Is it known that this host's clock is off, by what any tenant's Defender has said? Any thread, quick. May be NULL. */
+    /* Is it known that this host's clock is off so far that a good sender's time may look wrong by it, as any tenant's Defender
+     * has said? Any thread, quick. May be NULL. */
     bool (*clock_is_off)(void *engine);
     /* People should hear of a flood; may block. False: it could not be told. May be NULL. */
     bool (*flooded)(void *engine, const struct gate_flood *f);

@@ -325,9 +325,9 @@ static int64_t clock_off(const struct runtime_tenant *t)
     return t ? off_by(t->clock, t->clock_lead_ms) : 0;
 }
 
-static bool is_far(int64_t off)
+static bool is_beyond(int64_t off, int64_t ms)
 {
-    return off > DEFENDER_SKEW_MS || off < -DEFENDER_SKEW_MS;
+    return off > ms || off < -ms;
 }
 
 enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e)
@@ -345,7 +345,7 @@ enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e)
 /* Who is polled says it every few minutes. */
 #define WORD_MS HOUR_MS
 
-bool runtime_clock_is_off(const struct runtime *r)
+bool runtime_clock_is_off_by(const struct runtime *r, int64_t ms)
 {
     int64_t last = r->clock_told_ms;
     bool off;
@@ -353,11 +353,16 @@ bool runtime_clock_is_off(const struct runtime *r)
     for (size_t i = 0; i < r->config->n_tenants; i++)
         if (r->tenants[i].clock_told_ms > last)
             last = r->tenants[i].clock_told_ms;
-    off = r->clock_told_ms >= last - WORD_MS && is_far(off_by(r->clock, r->clock_lead_ms));
+    off = r->clock_told_ms >= last - WORD_MS && is_beyond(off_by(r->clock, r->clock_lead_ms), ms);
     for (size_t i = 0; i < r->config->n_tenants; i++)
-        off = off ||
-              (r->tenants[i].clock_told_ms >= last - WORD_MS && is_far(clock_off(&r->tenants[i])));
+        off = off || (r->tenants[i].clock_told_ms >= last - WORD_MS &&
+                      is_beyond(clock_off(&r->tenants[i]), ms));
     return off;
+}
+
+bool runtime_clock_is_off(const struct runtime *r)
+{
+    return runtime_clock_is_off_by(r, DEFENDER_SKEW_MS);
 }
 
 int64_t runtime_clock_ahead_ms(const struct runtime_tenant *t)
@@ -371,5 +376,5 @@ int64_t runtime_clock_off_ms(const struct runtime_tenant *t)
 {
     int64_t off = clock_off(t);
 
-    return is_far(off) ? off : 0;
+    return is_beyond(off, DEFENDER_SKEW_MS) ? off : 0;
 }

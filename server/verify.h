@@ -112,6 +112,7 @@ const char *verifier_challenge(const struct verifier *v);
 #define VERIFY_KEYS_MAX    8
 #define VERIFY_STAMP_MAX   12 /* digits of a time: good for 30,000 years, and no overflow */
 #define VERIFY_DIGEST_SIZE 32
+#define VERIFY_LEAST_MS    (30 * SECOND_MS) /* of `tolerance`: section 6, 30-900 s configurable */
 
 /** The one constant-time comparison: equal only when both lengths and all bytes are. */
 bool verify_equal(const void *a, size_t a_len, const void *b, size_t b_len);

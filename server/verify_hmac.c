@@ -104,7 +104,7 @@ static const struct setting table[] = {
     ROW("secret", SET_SECRET_LIST, secrets, .required = true,
         .meaning = "files with the secrets; all are good, the first is the newest"),
     /* webhook-sources.md section 6: 30-900 s configurable */
-    ROW("tolerance", SET_DURATION, tolerance_ms, .fallback = "5m", .least = 30 * SECOND_MS,
+    ROW("tolerance", SET_DURATION, tolerance_ms, .fallback = "5m", .least = VERIFY_LEAST_MS,
         .most = 900 * SECOND_MS, .meaning = "how far the sender's timestamp may be off, both ways"),
     ROW("preset", SET_WORD, preset, .words = presets,
         .meaning = "a sender whose way is known, in place of the settings that describe it"),

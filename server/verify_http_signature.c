@@ -52,7 +52,7 @@ static const struct setting table[] = {
     SETTING("url", SET_URL, settings, url,
             .meaning = "the URL that senders post to; else public_url/hooks/SOURCE"),
     SETTING("tolerance", SET_DURATION, settings, tolerance_ms, .fallback = "5m",
-            .least = 30 * SECOND_MS, /* webhook-sources.md section 6: 30-900 s configurable */
+            .least = VERIFY_LEAST_MS, /* webhook-sources.md section 6: 30-900 s configurable */
             .most = 900 * SECOND_MS, .meaning = "how far `created` may be off, both ways"),
     {.key = NULL},
 };

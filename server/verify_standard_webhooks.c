@@ -36,7 +36,7 @@ static const struct setting table[] = {
     SETTING("public_keys", SET_PUBLIC_LIST, settings, public_keys,
             .meaning = "Ed25519 keys (`whpk_…`) of senders that sign with their own; all are good"),
     SETTING("tolerance", SET_DURATION, settings, tolerance_ms, .fallback = "5m",
-            .least = 30 * SECOND_MS, /* webhook-sources.md section 6: 30-900 s configurable */
+            .least = VERIFY_LEAST_MS, /* webhook-sources.md section 6: 30-900 s configurable */
             .most = 900 * SECOND_MS,
             .meaning = "how far the sender's timestamp may be off, both ways"),
     {.key = NULL},

@@ -398,6 +398,27 @@ static void test_listen__a_clock_that_is_off_is_a_503_and_heals(void **state)
     house_stop(h);
 }
 
+/* Off by less than what isolations bear, and by more than this source tolerates: no push of its sender's would ever be taken. */
+static void test_listen__a_clock_that_is_off_by_more_than_a_source_tolerates(void **state)
+{
+    const struct house_options o = {.not_yet = true};
+    struct house *h = house_start(&o);
+    char from[400], to[400];
+
+    (void)state;
+    (void)snprintf(from, sizeof from, "{secret_files: [%s]}", h->secret_file);
+    (void)snprintf(to, sizeof to, "{secret_files: [%s], tolerance: 1m}", h->secret_file);
+    house_edit(h, from, to);
+    house_cordon_start(h);
+    set_defenders_clock_ahead(h, 150, "da1_-1");
+    add_alert(h, "da1_-1");
+    json_free(house_push(h, "da1_-1", NULL, 202));
+    for (int64_t until = look_until(SOON); push_ahead(h, 150) != 503;
+         look_again(until, "it says that a sender's time is wrong, and its own is"))
+        ;
+    house_stop(h);
+}
+
 /* A host has one clock: what a tenant's Defender says of it is true for those senders, too, of whose tenant's nothing was
  * heard yet. */
 static void test_listen__a_clock_that_is_off_is_off_for_every_tenant(void **state)
@@ -600,6 +621,7 @@ int main(void)
         cmocka_unit_test(test_listen__a_token_is_shown_in_the_header_that_was_agreed),
         cmocka_unit_test(test_listen__a_sick_store_is_a_503_and_heals),
         cmocka_unit_test(test_listen__a_clock_that_is_off_is_a_503_and_heals),
+        cmocka_unit_test(test_listen__a_clock_that_is_off_by_more_than_a_source_tolerates),
         cmocka_unit_test(test_listen__a_clock_that_is_off_is_off_for_every_tenant),
         cmocka_unit_test(test_listen__a_clock_that_gets_no_token_is_off_all_the_same),
         cmocka_unit_test(test_listen__slow_clients_hold_up_nobody),

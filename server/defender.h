@@ -6,7 +6,7 @@
  * outcomes[]):
  *
  *   ERR_OK         it is so
- *   ERR_NOT_FOUND  404: Defender does not know the id (yet: trap 39); but of a gateway's page as after a 502
+ *   ERR_NOT_FOUND  404: Defender does not know the id (yet: trap 39). A gateway's page that says so, or 400 or 403, is as a 502
  *   ERR_CONFLICT   the same action is already under way: look (section 4.5)
  *   ERR_REFUSED    no, for good: this machine or tenant cannot do it, or no alert has just this id; the sentence says why
  *   ERR_FORBIDDEN  no, for good until somebody gives a permission or a licence

@@ -198,11 +198,15 @@ static bool lacks_permission(const struct outcome *o)
     return o->first == 403 && !o->code;
 }
 
-/* A page that says 404 is of whoever stands before Defender, and says that he does not find the service: nothing of an alert or a
- * machine, of which it would be a word for good. */
+/* A page with one of these is of whoever stands before Defender: that he does not find the service, that it is stopped ("403 - This
+ * web app is stopped"), that nobody may pass just now, or that he knows no such host (400). It says nothing of an alert or a machine, of
+ * which it would be a word for good. But to a list a 400 may say that it is too long for him. */
 static bool is_gateways(const struct exchange *x, enum err_code parsed)
 {
-    return x->answer.status == 404 && x->answer.body_len && parsed;
+    const long status = x->answer.status;
+
+    return (status == 403 || status == 404 || (status == 400 && !x->list)) && x->answer.body_len &&
+           parsed;
 }
 
 bool defender_said(const char *before, const struct err *why)
@@ -225,6 +229,8 @@ static void settle_refusal(struct defender *d, struct exchange *x)
     const struct json *error;
     enum err_code parsed;
 
+    if (x->answer.body)
+        json_mend(x->answer.body);
     parsed = json_parse(x->answer.body, x->answer.body_len, &doc, NULL);
     if (parsed == ERR_NOMEM) { /* what it says decides: do not judge it unread */
         x->code = err_set(&x->err, x->class == DEFENDER_CLASS_ACTION ? ERR_UNKNOWN : ERR_NOMEM,

@@ -79,6 +79,13 @@ static const struct outcome {
     {0, 9999, ERR_AGAIN, NULL}, /* a 500 or 504 with an empty message: a query that took too long */
 };
 
+/* A page with one of these is of whoever stands before the service, and says nothing of a query or a permission, as in
+ * defender_exchange.c. */
+static bool is_gateways(const struct rest_answer *a, enum err_code parsed)
+{
+    return (a->status == 400 || a->status == 403 || a->status == 404) && a->body_len && parsed;
+}
+
 static enum err_code refusal(const struct call *c, const char *token, const struct rest_answer *a,
                              struct err *e)
 {
@@ -86,13 +93,17 @@ static enum err_code refusal(const struct call *c, const char *token, const stru
     AUTO(buf_clear) struct buf says = BUF_INIT(4096), cure = BUF_INIT(256);
     const struct outcome *o = outcomes;
     const char *code, *message;
+    enum err_code parsed;
+    long status;
 
-    (void)json_parse(a->body, a->body_len, &doc,
-                     NULL); /* a gateway's page is no JSON: section 7.1 */
+    if (a->body)
+        json_mend(a->body);
+    parsed = json_parse(a->body, a->body_len, &doc, NULL); /* section 7.1: it need not parse */
+    status = is_gateways(a, parsed) ? 0 : a->status;
     code = json_get_string(json_get(doc, "error"), "code");
     message = token_unsaid(json_get_string(json_get(doc, "error"), "message"), token);
     mime_clean_line(&says, message ? message : "");
-    while (a->status < o->first || a->status > o->last)
+    while (status < o->first || status > o->last)
         o++;
     if (o->code == ERR_FORBIDDEN)
         buf_addf(&cure, "; give the application the permission %s, %s", c->role, o->cure);

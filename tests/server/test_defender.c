@@ -429,7 +429,7 @@ static void test_defender__settles_every_refusal(void **state)
         {400, "ODataError", "no", ERR_REFUSED, ERR_REFUSED, NULL},
         {400, "InvalidRequestBody", "no", ERR_REFUSED, ERR_REFUSED, NULL},
         {400, "MissingRequiredParameter", "no", ERR_REFUSED, ERR_REFUSED, NULL},
-        {400, NULL, NULL, ERR_REFUSED, ERR_REFUSED, "HTTP 400"},
+        {400, NULL, NULL, ERR_AGAIN, ERR_UNKNOWN, "HTTP 400"}, /* a page: not Defender's */
         {401, "Unauthorized", "Unauthorized request - reason of failure: Account mode is inactive",
          ERR_FORBIDDEN, ERR_FORBIDDEN, "no active licence"},
         {401, "Unauthorized", "reason of failure: No Tvm license", ERR_FORBIDDEN, ERR_FORBIDDEN,
@@ -440,11 +440,12 @@ static void test_defender__settles_every_refusal(void **state)
         {403, "Forbidden", "no", ERR_FORBIDDEN, ERR_FORBIDDEN, NULL},
         {403, "DisabledFeature", "no", ERR_REFUSED, ERR_REFUSED, "switched off"},
         {403, "DisallowedOperation", "no", ERR_FORBIDDEN, ERR_FORBIDDEN, "device group"},
-        {403, NULL, NULL, ERR_FORBIDDEN, ERR_FORBIDDEN, NULL},
+        {403, "\\u0000", "no", ERR_FORBIDDEN, ERR_FORBIDDEN, NULL},
+        {403, NULL, NULL, ERR_AGAIN, ERR_UNKNOWN, "HTTP 403"},
         {404, "ResourceNotFound", "Machine 0123 was not found", ERR_NOT_FOUND, ERR_NOT_FOUND,
          "was not found"},
         {404, "NotFound", "no", ERR_NOT_FOUND, ERR_NOT_FOUND, NULL},
-        {404, NULL, NULL, ERR_AGAIN, ERR_UNKNOWN, "HTTP 404"}, /* a page: not Defender's */
+        {404, NULL, NULL, ERR_AGAIN, ERR_UNKNOWN, "HTTP 404"},
         {408, NULL, NULL, ERR_AGAIN, ERR_UNKNOWN, NULL},
         {409, "Conflict", "no", ERR_CONFLICT, ERR_CONFLICT, NULL},
         {413, NULL, NULL, ERR_REFUSED, ERR_REFUSED, NULL},

@@ -237,6 +237,8 @@ static enum err_code list_docs(struct defender *d, const char *path, const char 
     memset(w->docs, 0, w->n * sizeof *w->docs);
     (void)in_query(&query, "id", w->ids, w->n, more);
     code = read_list(d, path, &query, false, 0, take_doc, w, e);
+    if (code == ERR_NOT_FOUND) /* none of them: trap 38 */
+        code = ERR_OK;
     if (!code)
         *ret_read_ms = now;
     for (size_t i = 0; code && i < w->n; i++) {
@@ -301,12 +303,7 @@ enum err_code defender_list_machines(struct defender *d, const char *const ids[]
     struct wanted w = {.ids = ids, .n = n, .of = DEFENDER_MACHINES, .docs = docs};
     enum err_code code = check_ids(ids, n, true, e);
 
-    if (!code)
-        code = list_docs(d, "/api/machines", "", &w, ret_read_ms, e);
-    if (code != ERR_NOT_FOUND)
-        return code;
-    *ret_read_ms = clock_wall_ms(d->o.clock); /* none at all: trap 38 */
-    return ERR_OK;
+    return code ? code : list_docs(d, "/api/machines", "", &w, ret_read_ms, e);
 }
 
 enum err_code defender_look(struct defender *d, const char *const ids[], size_t n,

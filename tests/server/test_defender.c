@@ -1352,6 +1352,44 @@ static void test_defender__takes_no_stranger_for_a_list(void **state)
     }
 }
 
+/* Many that are asked for by their ids: none of them may be a 404, and a page that says 400 that they are too many. */
+static void test_defender__takes_a_list_of_none_for_what_it_is(void **state)
+{
+    static const struct {
+        int status;
+        const char *body;
+        enum err_code code;
+    } rows[] = {
+        {200, "{\"value\":[]}", ERR_OK},
+        {404, "{\"error\":{\"code\":\"NotFound\",\"message\":\"none\"}}", ERR_OK},
+        {404, "{\"statusCode\":404,\"message\":\"Resource not found\"}", ERR_AGAIN},
+        {404, "<html>Web Site not found</html>", ERR_AGAIN},
+        {400, "<html>Bad Request - Request Too Long</html>", ERR_REFUSED},
+        {403, "<html>This web app is stopped</html>", ERR_AGAIN},
+    };
+    const char *const alerts[] = {ALERT}, *const machines[] = {MACHINE};
+    struct stage *s = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct json *doc = NULL;
+        int64_t read_ms = 0;
+        struct err e;
+
+        print_message("row %zu\n", i);
+        afresh(s);
+        gives(s, "/api/", 0, rows[i].status, rows[i].body);
+        assert_int_equal(defender_list_alerts(s->defender, alerts, 1, &doc, &read_ms, &e),
+                         rows[i].code);
+        assert_int_equal(read_ms != 0, !rows[i].code);
+        assert_null(doc);
+        read_ms = 0;
+        assert_int_equal(defender_list_machines(s->defender, machines, 1, &doc, &read_ms, &e),
+                         rows[i].code);
+        assert_int_equal(read_ms != 0, !rows[i].code);
+        assert_null(doc);
+    }
+}
+
 static enum err_code get_action(struct stage *s, enum defender_deed deed,
                                 struct defender_action *ret, struct err *e)
 {
@@ -1435,6 +1473,7 @@ int main(void)
         T(test_defender__follows_a_link_without_a_host),
         T(test_defender__takes_no_guess_for_actions),
         T(test_defender__takes_no_stranger_for_a_list),
+        T(test_defender__takes_a_list_of_none_for_what_it_is),
         T(test_defender__reads_one_action),
     };
 

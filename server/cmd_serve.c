@@ -107,19 +107,19 @@ static void hand_over(void *engine, const struct work *w)
     engine_hand_over(engine, w);
 }
 
-static bool clock_is_off(void *engine)
+static bool clock_is_doubtful(void *engine)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(engine);
 
-    return runtime_clock_is_off(rt);
+    return runtime_clock_is_doubtful(rt, DEFENDER_SKEW_MS);
 }
 
 /* Enough to make a good sender's time look wrong, by the least that a source may tolerate. */
-static bool clock_is_in_doubt(void *engine)
+static bool senders_clock_is_doubtful(void *engine)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(engine);
 
-    return runtime_clock_is_off_by(rt, VERIFY_LEAST_MS);
+    return runtime_clock_is_doubtful(rt, VERIFY_LEAST_MS);
 }
 
 static bool flooded(void *engine, const struct gate_flood *f)
@@ -204,7 +204,7 @@ static enum err_code open_senders(struct serving *s, struct err *e)
                                         .kick = kick,
                                         .reserve = reserve,
                                         .hand_over = hand_over,
-                                        .clock_is_off = clock_is_in_doubt,
+                                        .clock_is_off = senders_clock_is_doubtful,
                                         .flooded = flooded,
                                         .engine = s->engine};
     struct http_options http = {.address = s->config->listen.address,
@@ -283,7 +283,7 @@ static enum err_code open_upkeep(struct serving *s, struct err *e)
                                                  .limits = keeper_limits(s->config),
                                                  .settle_ms = CLOCK_SETTLES_MS,
                                                  .filled = filled,
-                                                 .clock_is_off = clock_is_off,
+                                                 .clock_is_doubtful = clock_is_doubtful,
                                                  .engine = s->engine},
                         &s->upkeep, e);
 }

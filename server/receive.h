@@ -26,8 +26,8 @@ struct receiver_options {
     void (*kick)(void *engine);
     bool (*reserve)(void *engine);
     void (*hand_over)(void *engine, const struct work *w);
-    /* Is it known that this host's clock is off so far that a good sender's time may look wrong by it, as any tenant's Defender
-     * has said? Any thread, quick. May be NULL. */
+    /* Is this host's clock off so far that a good sender's time may look wrong by it, as any tenant's Defender has said, or has none
+     * said anything yet? Any thread, quick. May be NULL. */
     bool (*clock_is_off)(void *engine);
     /* People should hear of a flood; may block. False: it could not be told. May be NULL. */
     bool (*flooded)(void *engine, const struct gate_flood *f);

@@ -345,24 +345,21 @@ enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e)
 /* Who is polled says it every few minutes. */
 #define WORD_MS HOUR_MS
 
-bool runtime_clock_is_off_by(const struct runtime *r, int64_t ms)
+bool runtime_clock_is_doubtful(const struct runtime *r, int64_t ms)
 {
     int64_t last = r->clock_told_ms;
-    bool off;
+    bool off, known = r->clock_lead_ms != 0;
 
-    for (size_t i = 0; i < r->config->n_tenants; i++)
+    for (size_t i = 0; i < r->config->n_tenants; i++) {
         if (r->tenants[i].clock_told_ms > last)
             last = r->tenants[i].clock_told_ms;
+        known = known || r->tenants[i].clock_lead_ms;
+    }
     off = r->clock_told_ms >= last - WORD_MS && is_beyond(off_by(r->clock, r->clock_lead_ms), ms);
     for (size_t i = 0; i < r->config->n_tenants; i++)
         off = off || (r->tenants[i].clock_told_ms >= last - WORD_MS &&
                       is_beyond(clock_off(&r->tenants[i]), ms));
-    return off;
-}
-
-bool runtime_clock_is_off(const struct runtime *r)
-{
-    return runtime_clock_is_off_by(r, DEFENDER_SKEW_MS);
+    return off || !known;
 }
 
 int64_t runtime_clock_ahead_ms(const struct runtime_tenant *t)

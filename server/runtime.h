@@ -53,11 +53,10 @@ struct runtime_tenant *runtime_tenant(struct runtime *r, const char *name);
 /** ERR_AGAIN with a sentence when this host's clock is so far off Defender's that limits and times which are counted by it
  *  cannot be relied upon: nothing is then isolated, nor released by a rule, until somebody has set it. t NULL: ERR_OK. */
 enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e);
-/** Is it, as far as any tenant's Defender has said, by this configuration or one before? What was said long before another's last
- *  word counts no more: a tenant that answers no longer. */
-bool runtime_clock_is_off(const struct runtime *r);
-/** The same of a clock that is off by more than so much. */
-bool runtime_clock_is_off_by(const struct runtime *r, int64_t ms);
+/** Is it off by more than so many ms, as far as any tenant's Defender has said, by this configuration or one before, or has none said
+ *  anything yet? By a clock that is far enough off no certificate of theirs is good, and no answer ever comes. What was said long before
+ *  another's last word counts no more: a tenant that answers no longer. */
+bool runtime_clock_is_doubtful(const struct runtime *r, int64_t ms);
 /** So many ms this host's clock is ahead of Defender's; 0: about none, or nobody knows yet. */
 int64_t runtime_clock_ahead_ms(const struct runtime_tenant *t);
 /** The same; below 0: it is behind. */

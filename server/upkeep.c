@@ -28,7 +28,7 @@ struct upkeep {
     struct store *store;
     struct metrics *metrics;
     bool (*filled)(void *engine, bool full, int64_t used, int64_t max);
-    bool (*clock_is_off)(void *engine);
+    bool (*clock_is_doubtful)(void *engine);
     void *engine;
     pthread_mutex_t lock; /* of stopping, woken, limits */
     pthread_cond_t cond;
@@ -202,10 +202,10 @@ static void *run(void *arg)
         if (before < ahead - LEAP_MS)
             settled = now + u->settle_ms;
         look_at_size(u); /* first: at the start the door stands open */
-        if (now >= look) {
+        /* in doubt at the next look at the size: after a start somebody says what time it is within a moment */
+        if (now >= look && !(u->clock_is_doubtful && u->clock_is_doubtful(u->engine))) {
             look = now + LOOK_MS;
-            if (!u->clock_is_off || !u->clock_is_off(u->engine))
-                forget(u, now + ahead, now >= settled);
+            forget(u, now + ahead, now >= settled);
         }
         if (sleep_a_while(u))
             look = INT64_MIN;
@@ -224,7 +224,7 @@ enum err_code upkeep_start(const struct upkeep_options *o, struct upkeep **ret, 
     u->limits = o->limits;
     u->settle_ms = o->settle_ms;
     u->filled = o->filled;
-    u->clock_is_off = o->clock_is_off;
+    u->clock_is_doubtful = o->clock_is_doubtful;
     u->engine = o->engine;
     (void)pthread_mutex_init(&u->lock, NULL);
     clock_cond_init(&u->cond);

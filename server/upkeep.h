@@ -22,8 +22,9 @@ struct upkeep_options {
     /* Tells people that the store is full, or has room again: at the first look and whenever that changes, again until
      * it says true. Knows by itself what they were told before. In the thread; may be NULL. */
     bool (*filled)(void *engine, bool full, int64_t used, int64_t max);
-    /* Is it known that this host's clock is wrong? Then nothing is forgotten. In the thread; may be NULL. */
-    bool (*clock_is_off)(void *engine);
+    /* Is it known that this host's clock is wrong, or not known that it is right? Then nothing is forgotten. In the thread; may be
+     * NULL. */
+    bool (*clock_is_doubtful)(void *engine);
     void *engine; /* for these two; outlives the upkeep */
 };
 

@@ -34,7 +34,7 @@ struct verify_request {
     const unsigned char *certificates;
     size_t certificates_len;
     int64_t now_ms; /* wall clock, read once per request */
-    /* now_ms is known to be wrong: what is not of this time by it is not denied, but to be sent again when it is right */
+    /* now_ms may be wrong: what is not of this time by it is not denied, but to be sent again when it is right */
     bool clock_is_off;
     bool may_block; /* the caller is no HTTP thread */
     struct arena *arena;

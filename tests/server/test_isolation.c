@@ -1042,7 +1042,7 @@ static void test_isolation__a_clock_that_is_far_off_isolates_nothing(void **stat
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].waits || !rows[i].held);
         assert_int_equal(pass_dated(&r, 20, rows[i].ahead_ms), rows[i].waits && !rows[i].held);
         rt = engine_runtime(r.g);
-        assert_int_equal(runtime_clock_is_off(rt), rows[i].held);
+        assert_int_equal(runtime_clock_is_doubtful(rt, DEFENDER_SKEW_MS), rows[i].held);
         runtime_unref(rt);
         if (rows[i].held)
             assert_string_equal(rig_told(&r, id), "late");
@@ -1053,11 +1053,11 @@ static void test_isolation__a_clock_that_is_far_off_isolates_nothing(void **stat
     }
 }
 
-/* Does anything that was said of this host's clock hold that it is off? Nothing is forgotten then. */
+/* Does anything that was said of this host's clock hold that it is off, or was nothing said? Nothing is forgotten then. */
 static bool clock_is_off(struct rig *r)
 {
     struct runtime *rt = engine_runtime(r->g);
-    bool off = runtime_clock_is_off(rt);
+    bool off = runtime_clock_is_doubtful(rt, DEFENDER_SKEW_MS);
 
     runtime_unref(rt);
     return off;
@@ -1098,6 +1098,24 @@ static void test_isolation__another_application_makes_no_clock_right(void **stat
     atomic_fetch_add(&r.hands.wall, 20 * DAY_MS);
     hands_turn(&r.hands, 2 * HOUR_MS);
     say_time(&r, "contoso", 0);
+    assert_false(clock_is_off(&r));
+    rig_close(&r);
+}
+
+/* By a clock that is months ahead no far end's certificate is good, and nobody ever says so: nor is one believed that nobody has
+ * said anything of. By it all that is old would be forgotten. */
+static void test_isolation__a_clock_that_nobody_knows_of_is_not_believed(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    assert_true(clock_is_off(&r));
+    engine_use(r.g, rig_runtime(&r, RULES_MAIL_ONLY));
+    assert_true(clock_is_off(&r));
+    say_time(&r, "contoso", 0);
+    assert_false(clock_is_off(&r));
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
     assert_false(clock_is_off(&r));
     rig_close(&r);
 }
@@ -3615,6 +3633,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_clock_that_is_far_off_isolates_nothing),
         cmocka_unit_test(test_isolation__a_tenant_that_answers_no_more_keeps_no_clock_wrong),
         cmocka_unit_test(test_isolation__another_application_makes_no_clock_right),
+        cmocka_unit_test(test_isolation__a_clock_that_nobody_knows_of_is_not_believed),
         cmocka_unit_test(test_isolation__a_clock_that_is_right_is_so_after_a_reload),
         cmocka_unit_test(test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right),
         cmocka_unit_test(test_isolation__who_waits_while_the_clock_is_set_back_is_told),

@@ -535,7 +535,7 @@ static void test_upkeep__by_a_clock_that_is_known_to_be_off_nothing_is_forgotten
     struct upkeep_options o = {.store = f->s,
                                .limits = {.keep_ms = KEEP},
                                .filled = count_look,
-                               .clock_is_off = is_off,
+                               .clock_is_doubtful = is_off,
                                .engine = &d};
     int64_t received = now_of(f), until = look_until(20000);
     struct upkeep *u;

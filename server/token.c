@@ -386,18 +386,20 @@ static void take_locked(struct token *t, enum err_code code, struct rest_answer 
     (void)pthread_cond_broadcast(&t->changed);
 }
 
-/* An assertion that a wrong clock has dated is refused, and then nobody else says what time it is. Not what a platform's own
- * service says, whose clock is this host's; nor what may have lain here for long. */
-static void tell_time(const struct token *t, const struct rest_answer *a)
+/* What the answer says of our clock. The identity's is of this very host; and of one that is collected long after it came nobody
+ * knows when that was; a 5xx may be a proxy's between. asked_*: as t has them. */
+static void hear_time(const struct token *t, const struct rest_answer *a, int64_t asked_ms,
+                      int64_t asked_wall_ms)
 {
-    if (t->o.on_clock && !t->o.identity && a->date_ms && a->status >= 400 && a->status < 500 &&
-        clock_mono_ms(t->o.clock) - t->asked_ms <= TIMEOUT_MS)
+    if (a->date_ms && a->status < 500 && t->o.on_clock && !t->o.identity &&
+        clock_mono_ms(t->o.clock) - asked_ms <= TIMEOUT_MS)
         t->o.on_clock(t->o.clock_ctx,
-                      clock_off_ms(a->date_ms, t->asked_wall_ms, clock_wall_ms(t->o.clock)));
+                      clock_off_ms(a->date_ms, asked_wall_ms, clock_wall_ms(t->o.clock)));
 }
 
 static void collect_locked(struct token *t)
 {
+    const int64_t asked_ms = t->asked_ms, asked_wall_ms = t->asked_wall_ms;
     struct rest_call *call = t->flight;
     struct rest_answer a = {0};
     struct err e = {0};
@@ -408,7 +410,7 @@ static void collect_locked(struct token *t)
     (void)pthread_mutex_unlock(&t->lock);
     code = rest_wait(call, &a, &e);
     if (!code)
-        tell_time(t, &a);
+        hear_time(t, &a, asked_ms, asked_wall_ms);
     (void)pthread_mutex_lock(&t->lock);
     t->leading = false;
     take_locked(t, code, &a, &e);

@@ -52,10 +52,11 @@ struct token_options {
     enum err_code (*identity)(void *ctx, const char *scope, struct buf *url, struct buf *header,
                               struct err *e);
     void *ctx; /* for the three, borrowed */
-    /* After a refusal of Entra's with a Date: how far our clock is off Entra's (clock_off_ms). What it gives a token for says
-     * that itself. Any thread. NULL: nobody wants to know. */
+
+    /* NULL, or told after an answer of Entra's with a Date, but for a 5xx, how far our clock is off Entra's (clock_off_ms): where an assertion
+     * is refused for its time (AADSTS700024), no API is ever asked that could say so. Any thread. */
     void (*on_clock)(void *ctx, int64_t off_ms);
-    void *clock_ctx; /* for on_clock, borrowed */
+    void *clock_ctx; /* for it, borrowed */
 };
 
 /** Asks for nothing yet. ERR_INVALID: login_url is neither https nor on loopback; ERR_NOMEM. */

@@ -246,19 +246,25 @@ static inline void rig_takes_isolate(struct rig *r, unsigned times)
              ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
 }
 
-/* rig_says of a GET for ever; by its Date our clock is so far ahead. */
-static inline void rig_says_dated_status(struct rig *r, const char *target, int status,
-                                         const char *body, int64_t ahead_ms)
+/* A header by which our clock is so far ahead. */
+static inline const char *rig_date(struct rig *r, int64_t ahead_ms)
 {
     time_t at = (time_t)((hands_wall(&r->hands.clock) - ahead_ms) / SECOND_MS);
     char line[64];
     struct tm tm;
 
     (void)strftime(line, sizeof line, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&at, &tm));
+    return arena_str(r->arena, line);
+}
+
+/* rig_says of a GET for ever; by its Date our clock is so far ahead. */
+static inline void rig_says_dated_status(struct rig *r, const char *target, int status,
+                                         const char *body, int64_t ahead_ms)
+{
     peer_script(r->peer, &(struct peer_answer){.method = "GET",
                                                .target = target,
                                                .status = status,
-                                               .headers = arena_str(r->arena, line),
+                                               .headers = rig_date(r, ahead_ms),
                                                .body = body});
 }
 

@@ -1120,6 +1120,38 @@ static void test_isolation__a_clock_that_nobody_knows_of_is_not_believed(void **
     rig_close(&r);
 }
 
+/* Nor does Defender ever say so where Entra refuses an assertion for its time (AADSTS700024). But that answer says it. */
+static void test_isolation__entra_says_what_time_it_is(void **state)
+{
+    struct defender_reads reads = {0};
+    struct runtime *rt;
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    peer_forget(r.peer);
+    peer_script(r.peer, &(struct peer_answer){
+                            .method = "POST",
+                            .target = "/0a4a1f60",
+                            .status = 401,
+                            .headers = rig_date(&r, 2 * HOUR_MS),
+                            .body = "{\"error\":\"invalid_client\",\"error_codes\":[700024]}"});
+    rt = engine_runtime(r.g);
+    defender_read(runtime_tenant(rt, "contoso")->defender, ALERT, NULL, DEFENDER_READ_ALERT,
+                  &reads);
+    assert_int_equal(reads.alert_code, ERR_DENIED);
+    assert_int_equal(runtime_check_clock(runtime_tenant(rt, "contoso"), &e), ERR_AGAIN);
+    assert_non_null(strstr(e.text, "120 min ahead"));
+    assert_true(clock_is_off(&r));
+    atomic_fetch_sub(&r.hands.wall, 2 * HOUR_MS); /* somebody sets it */
+    assert_int_equal(runtime_check_clock(runtime_tenant(rt, "contoso"), &e), ERR_OK);
+    assert_false(clock_is_off(&r));
+    defender_reads_clear(&reads);
+    runtime_unref(rt);
+    rig_close(&r);
+}
+
 /* A tenant that has not answered for long knows nothing of how the clock stands, where another does: this host may have been halted
  * since, and its steady clock with it. */
 static void test_isolation__a_tenant_that_answers_no_more_keeps_no_clock_wrong(void **state)
@@ -3634,6 +3666,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_tenant_that_answers_no_more_keeps_no_clock_wrong),
         cmocka_unit_test(test_isolation__another_application_makes_no_clock_right),
         cmocka_unit_test(test_isolation__a_clock_that_nobody_knows_of_is_not_believed),
+        cmocka_unit_test(test_isolation__entra_says_what_time_it_is),
         cmocka_unit_test(test_isolation__a_clock_that_is_right_is_so_after_a_reload),
         cmocka_unit_test(test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right),
         cmocka_unit_test(test_isolation__who_waits_while_the_clock_is_set_back_is_told),

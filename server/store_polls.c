@@ -65,7 +65,8 @@ enum err_code store_poll_list(struct store *s, enum poll_list which, struct aren
 
 /* The row becomes another tenant's of the same name, if it is not its own. Where each was left is kept: after one that was put
  * there by mistake the one of before goes on. That it fails stays then: nothing was read of it meanwhile. One that is new goes on
- * where a typing error of a moment ago began. */
+ * where a typing error of a moment ago began, however far that one's list had been read (and a beginning by which something was
+ * read is no raw one: polling.c, mind_the_beginning). */
 static enum err_code turn_over(struct db_tx *tx, const char *tenant, const char *tenant_id,
                                const char *list, int64_t since, struct err *e)
 {
@@ -86,14 +87,15 @@ static enum err_code turn_over(struct db_tx *tx, const char *tenant, const char 
                       " AND b.tenant = $4 AND b.list = $5 AND b.tenant_id = $6",
                       "tttttt", tenant, list, tenant_id, tenant, list, tenant_id);
     if (!code)
-        code = db_run(
-            tx, e, NULL,
-            "UPDATE polls SET"
-            " since = CASE WHEN polled = 0 AND since >= $1 THEN since ELSE $2 END,"
-            " watermark = CASE WHEN polled = 0 AND since >= $3 THEN watermark ELSE $4 END,"
-            " polled = 0, failing = 0"
-            " WHERE tenant = $5 AND list = $6 AND tenant_id <> $7",
-            "iiiittt", since - UNTOLD_MS, since, since - UNTOLD_MS, since, tenant, list, tenant_id);
+        code = db_run(tx, e, NULL,
+                      "UPDATE polls SET"
+                      " since = CASE WHEN polled = 0 AND since >= $1 THEN since ELSE $2 END,"
+                      " watermark = CASE WHEN polled <> 0 OR since < $3 THEN $4"
+                      " WHEN watermark > since THEN since - 1 ELSE watermark END,"
+                      " polled = 0, failing = 0"
+                      " WHERE tenant = $5 AND list = $6 AND tenant_id <> $7",
+                      "iiiittt", since - UNTOLD_MS, since, since - UNTOLD_MS, since, tenant, list,
+                      tenant_id);
     return code;
 }
 

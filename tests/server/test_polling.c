@@ -72,6 +72,17 @@ static void list_alert_only(struct rig *r, int64_t created, int64_t changed)
                        clock_format(created, made), clock_format(changed, at)));
 }
 
+/* Adds alerts to a page, each one second after the other from this one on. */
+static void add_alerts(struct buf *page, int first, int n)
+{
+    for (int i = first; i < first + n; i++)
+        buf_addf(page,
+                 "%s{\"id\":\"da%d\",\"severity\":\"Low\",\"alertCreationTime\":"
+                 "\"2025-01-07T10:%02d:%02dZ\",\"lastUpdateTime\":\"2025-01-07T10:%02d:%02dZ\"}",
+                 i == first ? "{\"value\":[" : ",", i, 11 + i / 60, i % 60, 11 + i / 60, i % 60);
+    buf_adds(page, "]}");
+}
+
 /* What Defender lists: the alert, made at one time and changed at another; which can be read, too. */
 static void list_alert(struct rig *r, int64_t created, int64_t changed)
 {
@@ -814,6 +825,41 @@ static void test_polling__what_came_before_a_typing_error_was_mended_is_read(voi
     }
 }
 
+/* Nor does it hide anything that of the tenant with the wrong id a part had been read: how far was that one's. */
+static void test_polling__a_typing_error_that_was_read_in_part_hides_nothing(void **state)
+{
+    AUTO(buf_clear) struct buf theirs = BUF_INIT(1 << 20);
+    struct rig r;
+    size_t n = 0;
+    struct work w;
+
+    (void)state;
+    add_alerts(&theirs, 0, 500);
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 1, 200, buf_text(&theirs)); /* to 10:19:19 */
+    rig_says(&r, "GET", CHANGED, 0, 503, "{}");
+    hands_turn(&r.hands, 9 * MINUTE_MS);
+    assert_true(poll_once(&r));
+    while (rig_claim(&r, WORK_CASE, &w))
+        n++;
+    assert_int_equal(n, 500);
+    name_another_tenant(&r);
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n"));
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    rig_afresh(&r);
+    rig_says(&r, "POST", "/1b4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t2\"}");
+    rig_says(&r, "GET", CHANGED "$filter=lastUpdateTime%20ge%202025-01-07T10:01", 0, 200,
+             "{\"value\":[{\"id\":\"" ALERT "\",\"severity\":\"High\",\"alertCreationTime\":"
+             "\"2025-01-07T10:12:20Z\",\"lastUpdateTime\":\"2025-01-07T10:12:20Z\"}]}");
+    rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+    while (poll_once(&r))
+        ;
+    assert_true(rig_claim(&r, WORK_CASE, &w));
+    rig_close(&r);
+}
+
 /* Another tenant_id by mistake, and that of before again: it is read from where it was left. */
 static void test_polling__a_tenant_that_comes_back_goes_on_where_it_was_left(void **state)
 {
@@ -986,17 +1032,6 @@ static void test_polling__a_failing_that_began_by_a_wrong_clock_is_seen(void **s
     health_free(r.g->health);
     r.g->health = NULL;
     rig_close(&r);
-}
-
-/* Adds alerts to a page, each one second after the other from this one on. */
-static void add_alerts(struct buf *page, int first, int n)
-{
-    for (int i = first; i < first + n; i++)
-        buf_addf(page,
-                 "%s{\"id\":\"da%d\",\"severity\":\"Low\",\"alertCreationTime\":"
-                 "\"2025-01-07T10:%02d:%02dZ\",\"lastUpdateTime\":\"2025-01-07T10:%02d:%02dZ\"}",
-                 i == first ? "{\"value\":[" : ",", i, 11 + i / 60, i % 60, 11 + i / 60, i % 60);
-    buf_adds(page, "]}");
 }
 
 /* A list out of order is no ground to skip what stands behind its newest. */
@@ -1284,6 +1319,7 @@ int main(void)
         cmocka_unit_test(test_polling__another_tenant_of_the_same_name_has_its_own_beginning),
         cmocka_unit_test(test_polling__another_tenant_is_polled_by_its_own_beginning_alone),
         cmocka_unit_test(test_polling__what_came_before_a_typing_error_was_mended_is_read),
+        cmocka_unit_test(test_polling__a_typing_error_that_was_read_in_part_hides_nothing),
         cmocka_unit_test(test_polling__a_tenant_that_comes_back_goes_on_where_it_was_left),
         cmocka_unit_test(test_polling__a_tenant_in_place_of_one_that_failed_is_told_to_work),
         cmocka_unit_test(test_polling__what_is_made_while_the_host_sleeps_is_news),

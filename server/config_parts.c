@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 
 #include "clock.h"
 #include "credential.h"
@@ -506,6 +507,17 @@ static void check_credential(struct config_loading *l, const struct yaml_node *m
                     "%s.certificate_file: the certificate has ended", name);
 }
 
+/* Does it lead into the API itself: "…/api", "…/api/v1.0" (defender-api.md section 1.1)? Each call names that path by itself. */
+static bool leads_into_api(const char *url)
+{
+    const char *last = strrchr(url, '/');
+    size_t len = strlen(url);
+
+    if (last[1] == 'v' && last[1 + strspn(last + 1, "v0123456789.")] == '\0')
+        len = (size_t)(last - url);
+    return len > 4 && strncasecmp(url + len - 4, "/api", 4) == 0;
+}
+
 static void read_tenant(struct config_loading *l, const struct yaml_node *map,
                         struct config_tenant *out)
 {
@@ -520,8 +532,7 @@ static void read_tenant(struct config_loading *l, const struct yaml_node *map,
     out->name = map->key->text;
     if (map->kind == YAML_MAP && l->reader.faults->count == faults_before)
         check_credential(l, map, name, out);
-    if (out->api_url && strlen(out->api_url) > 4 &&
-        strcmp(out->api_url + strlen(out->api_url) - 4, "/api") == 0)
+    if (out->api_url && leads_into_api(out->api_url))
         config_fault(l, yaml_get(map, "api_url"), "%s.api_url: expected without /api at its end",
                      name);
     /* Always "/.default" for an application's own token: defender-api.md section 1.2. */

@@ -356,6 +356,9 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          "mean gcc_high?\n"},
         {TENANTS "    api_url: https://api.security.microsoft.com/api/\n" SOURCES MAIL RULES,
          "cordon.yaml:6:14: tenants.contoso.api_url: expected without /api at its end\n"},
+        /* a version: Defender would find nothing there, and say so as of a list that is empty */
+        {TENANTS "    api_url: https://eu.api.security.microsoft.com/api/v1.0\n" SOURCES MAIL RULES,
+         "cordon.yaml:6:14: tenants.contoso.api_url: expected without /api at its end\n"},
         {TENANTS "    api_url: http://10.0.0.1:8443\n" SOURCES MAIL RULES,
          "cordon.yaml:6:14: tenants.contoso.api_url: expected https:// (plain http is for this machine alone), found "
          "'http://10.0.0.1:8443'\n"},

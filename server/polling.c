@@ -157,7 +157,14 @@ static void mind_the_clock(struct polling *p)
         p->row.failing = p->now;
 }
 
-/* The same of when polling began, as soon as an answer has said what time it is. It began by a clock of ours that was behind? Then
+/* The same of when polling began. */
+static void mind_what_is_to_come(struct polling *p)
+{
+    if (p->row.since > p->there)
+        p->row.since = brought_back(p, p->row.since, p->there - OVERLAP_MS);
+}
+
+/* And as soon as an answer has said what time it is. It began by a clock of ours that was behind? Then
  * what had been made before, by Defender's, is history: no machine is isolated for that when the clock is set right. */
 static void mind_the_beginning(struct polling *p, const struct runtime_tenant *tenant)
 {
@@ -165,8 +172,7 @@ static void mind_the_beginning(struct polling *p, const struct runtime_tenant *t
     /* once: as it was written when polling began */
     if (!p->row.polled && p->row.since == p->row.watermark && p->there > p->now)
         p->row.since += p->there - p->now;
-    if (p->row.since > p->there)
-        p->row.since = brought_back(p, p->row.since, p->there - OVERLAP_MS);
+    mind_what_is_to_come(p);
 }
 
 /* How long this process has been there; a host that sleeps stops the monotonic clock, and is no clock that was set. */
@@ -412,11 +418,13 @@ static void poll_tenant(struct polling *p, struct runtime_tenant *tenant)
         failed(p, &why);
     else
         succeeded(p, p->rt->config->polling.every_ms);
-    if (!code && p->first) { /* its Date may be the first word of how far ahead our clock is */
+    if (p->first) { /* its Date may be the first word of how far ahead our clock is, also that of a refusal */
         p->there = p->now - runtime_clock_off_ms(tenant);
         mind_the_clock(p);
-        p->due = p->there < p->now ? p->now : p->due;
+        mind_what_is_to_come(p);
     }
+    if (!code && p->first && p->there < p->now)
+        p->due = p->now;
     (void)health_note(p->g->health, "polling", p->row.tenant,
                       !p->row.failing || p->now - p->row.failing < POLLING_SICK_MS, why.text);
     if (db_write(p->g->store->db, ended_fn, p, &e)) {

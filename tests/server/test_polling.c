@@ -453,6 +453,29 @@ static void test_polling__a_clock_that_is_ahead_from_the_beginning_hides_nothing
     }
 }
 
+/* It is ahead while nothing can be read, and is set right before anything is: what was made in the first hours is read. */
+static void test_polling__a_clock_that_was_ahead_while_nothing_was_read_hides_nothing(void **state)
+{
+    struct rig r;
+    int64_t made;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    made = clock_wall_ms(&r.hands.clock) - 2 * HOUR_MS + 10 * MINUTE_MS;
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    rig_afresh(&r);
+    rig_says_dated_status(&r, CHANGED, 503, "{}", 2 * HOUR_MS);
+    assert_true(poll_once(&r));
+    hands_turn(&r.hands, 3 * HOUR_MS);
+    atomic_fetch_sub(&r.hands.wall, 2 * HOUR_MS); /* somebody sets it */
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    list_alert(&r, made, made);
+    assert_true(poll_once(&r));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", GET_ALERT ALERT), 1);
+    rig_close(&r);
+}
+
 /* It is behind when polling begins: what was made before that, by Defender's clock, is history, and stays it when the clock is
  * set right. */
 static void test_polling__a_clock_that_is_behind_at_the_beginning_makes_no_news(void **state)
@@ -1309,6 +1332,7 @@ int main(void)
         cmocka_unit_test(test_polling__an_alert_without_a_time_is_news),
         cmocka_unit_test(test_polling__a_clock_that_is_a_little_off_keeps_nobody_from_reading),
         cmocka_unit_test(test_polling__a_clock_that_is_ahead_from_the_beginning_hides_nothing),
+        cmocka_unit_test(test_polling__a_clock_that_was_ahead_while_nothing_was_read_hides_nothing),
         cmocka_unit_test(test_polling__a_clock_that_is_behind_at_the_beginning_makes_no_news),
         cmocka_unit_test(
             test_polling__a_clock_that_is_set_right_before_the_first_poll_makes_no_news),

@@ -18,8 +18,7 @@
 
 #define LIST_SHOWN   50 /* of a page that is a list */
 #define GLANCE_SHOWN 15 /* of a list on the overview */
-/* Of so old a case it is still news that its machine is not isolated: Defender gives an absent one up after about three
- * days (defender-api.md section 4.5). */
+/* So long it is news that a machine was not isolated: over a long week-end. */
 #define UNDONE_DAYS 4
 
 /* ---- the overview ------------------------------------------------------------------------------- */

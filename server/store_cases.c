@@ -180,9 +180,8 @@ enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_fil
     else if (f->not_isolated)
         code = db_query(tx, e, &rows,
                         "SELECT " LIST_COLUMNS " FROM cases WHERE told = 'not_isolated'"
-                        " AND id >= $1 AND created >= $2 ORDER BY id DESC LIMIT $3",
-                        "iii", f->since ? id_of_time(f->since - HOUR_MS) : 0, f->since,
-                        (int64_t)f->limit);
+                        " AND updated >= $1 ORDER BY updated DESC, id DESC LIMIT $2",
+                        "ii", f->since, (int64_t)f->limit);
     else if (f->state && is_at_rest(f->state))
         code = db_query(tx, e, &rows,
                         "SELECT " LIST_COLUMNS " FROM cases WHERE state IN " AT_REST

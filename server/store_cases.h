@@ -66,11 +66,12 @@ struct case_filter {
     const char *state, *tenant; /* NULL: any */
     const char *alert_id;       /* NULL: of any; else nothing but limit counts besides */
     bool not_isolated;          /* people were told so last; nothing but since and limit counts */
-    int64_t since;              /* created at or after, wall ms */
-    int64_t before_id;          /* cursor: only ids below; 0: from the newest */
-    const char *machine_id;     /* those of it, and unread ones pushed with it; needs tenant */
-    int64_t isolation;          /* those that share this one, oldest first; 0: any, newest first */
-    int64_t after_id;           /* with isolation: only ids above */
+    int64_t
+        since; /* created at or after, wall ms; with not_isolated: updated, as they are sorted by then */
+    int64_t before_id;      /* cursor: only ids below; 0: from the newest */
+    const char *machine_id; /* those of it, and unread ones pushed with it; needs tenant */
+    int64_t isolation;      /* those that share this one, oldest first; 0: any, newest first */
+    int64_t after_id;       /* with isolation: only ids above */
     size_t limit;
 };
 

@@ -1556,7 +1556,8 @@ static const char *part_of_overview(struct desk *d, const char *start)
     return at;
 }
 
-/* Such a case is done: "no case has failed" was all that the overview said of it. */
+/* Such a case is done: "no case has failed" was all that the overview said of it. And it is news when it comes to nothing,
+ * however long ago it came. */
 static void test_admin__the_overview_shows_what_was_not_isolated(void **state)
 {
     static const char undone[] = "<section id=\"undone\"", none[] = "There is none.";
@@ -1570,8 +1571,10 @@ static void test_admin__the_overview_shows_what_was_not_isolated(void **state)
     assert_null(strstr(part_of_overview(d, undone), none));
     assert_non_null(strstr(part_of_overview(d, undone), id));
     assert_non_null(strstr(part_of_overview(d, "<section id=\"failed\""), "No case has failed."));
-    run(d, "UPDATE cases SET created = created - 400000000"); /* of last week */
+    hands_turn(&d->hands, 8 * DAY_MS); /* so long a person had to answer, and did not */
     assert_non_null(strstr(part_of_overview(d, undone), none));
+    run(d, arena_fmt(d->a, "UPDATE cases SET updated = %" PRId64, clock_wall_ms(&d->hands.clock)));
+    assert_non_null(strstr(part_of_overview(d, undone), id));
     close_desk(d);
 }
 

@@ -2786,7 +2786,7 @@ static enum err_code age_fn(struct db_tx *tx, void *arg, struct err *e)
         "DROP INDEX audit_orders",
         "DROP INDEX isolations_unknown",
         "DROP INDEX isolations_displaced",
-        "DROP INDEX cases_not_isolated",
+        "DROP INDEX cases_undone",
         "DROP INDEX cases_at_rest",
         "ALTER TABLE isolations DROP COLUMN displaced_id",
         "ALTER TABLE isolations DROP COLUMN by_rule",

@@ -140,7 +140,8 @@ static void count_line(struct console_page *p, const char *name, int64_t n, cons
     buf_adds(&p->out, "</dd>\n");
 }
 
-static void counts_card(struct console_page *p)
+/* Returns how many cases are under way; 0, too, when that cannot be read. */
+static int64_t counts_card(struct console_page *p)
 {
     int64_t cases[CASE_STATES], isolations[ISOLATION_STATES], questions[QUESTION_STATES];
     int64_t under_way;
@@ -156,7 +157,7 @@ static void counts_card(struct console_page *p)
     if (p->e.code) {
         frame_unreadable(p);
         buf_adds(&p->out, "</section>\n");
-        return;
+        return 0;
     }
     under_way =
         cases[CASE_RECEIVED] + cases[CASE_EXPANDING] + cases[CASE_DECIDING] + cases[CASE_ACTING];
@@ -176,6 +177,17 @@ static void counts_card(struct console_page *p)
     count_line(p, "Cases under way", under_way, "/cases", HTML_PLAIN);
     html_pairs_end(&p->out);
     buf_adds(&p->out, "</section>\n");
+    return under_way;
+}
+
+/* Instead of a list of the state `waiting`: while Defender is out of reach cases wait to be read in other states. */
+static const char *none_waits(struct console_page *p, int64_t under_way)
+{
+    return !under_way ? "No case waits for a person or for Defender."
+                      : arena_fmt(p->arena,
+                                  "No case waits for a person, or for an isolation to end. %" PRId64
+                                  " %s under way, and may wait for Defender to be read.",
+                                  under_way, under_way == 1 ? "is" : "are");
 }
 
 /* all: where the others are, if there are more; NULL: nowhere. */
@@ -260,12 +272,13 @@ void console_overview(struct console_page *p)
     const struct case_filter failed = {.state = "failed", .limit = GLANCE_SHOWN};
     const struct case_filter waiting = {.state = "waiting", .limit = GLANCE_SHOWN};
     const struct case_filter recent = {.limit = GLANCE_SHOWN};
+    int64_t under_way;
 
     frame_begin(p, "Overview");
     buf_adds(&p->out, "<div class=\"state\">\n");
     switch_card(p);
     readiness_card(p);
-    counts_card(p);
+    under_way = counts_card(p);
     buf_adds(&p->out, "</div>\n");
     questions_part(p);
     isolations_part(p);
@@ -274,8 +287,8 @@ void console_overview(struct console_page *p)
                &undone, "There is none.", NULL);
     cases_part(p, "failed", "Cases that failed", &failed, "No case has failed.",
                "/cases?state=failed");
-    cases_part(p, "waiting", "Cases that wait", &waiting,
-               "No case waits for a person or for Defender.", "/cases?state=waiting");
+    cases_part(p, "waiting", "Cases that wait", &waiting, none_waits(p, under_way),
+               "/cases?state=waiting");
     cases_part(p, "recent", "Recent cases", &recent,
                "No alert has come yet. The command cordon send sends one as a source would.",
                "/cases");

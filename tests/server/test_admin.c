@@ -1578,6 +1578,24 @@ static void test_admin__the_overview_shows_what_was_not_isolated(void **state)
     close_desk(d);
 }
 
+/* While Defender is out of reach cases wait to be read, and are in no state of that name. */
+static void test_admin__the_overview_does_not_say_that_none_waits_for_defender(void **state)
+{
+    static const char waiting[] = "<section id=\"waiting\"",
+                      none[] = "for a person or for Defender.";
+    struct desk *d = open_desk(false);
+
+    (void)state;
+    assert_non_null(strstr(part_of_overview(d, waiting), none));
+    (void)push(d, "contoso", "da1_-1");
+    (void)push(d, "contoso", "da1_-2");
+    run(d, "UPDATE cases SET state = 'expanding', why = 'HTTP 503' WHERE alert_id = 'da1_-2'");
+    assert_null(strstr(part_of_overview(d, waiting), none));
+    assert_non_null(
+        strstr(part_of_overview(d, waiting), "2 are under way, and may wait for Defender"));
+    close_desk(d);
+}
+
 /* Defender said neither title nor severity: a case that was judged by that was read. */
 static void test_admin__an_alert_without_a_title_was_read_all_the_same(void **state)
 {
@@ -2079,6 +2097,7 @@ int main(void)
         cmocka_unit_test(test_admin__how_an_isolation_is_stopped_is_said),
         cmocka_unit_test(test_admin__a_release_that_waits_can_be_ordered_and_stopped),
         cmocka_unit_test(test_admin__the_overview_shows_what_was_not_isolated),
+        cmocka_unit_test(test_admin__the_overview_does_not_say_that_none_waits_for_defender),
         cmocka_unit_test(test_admin__an_alert_without_a_title_was_read_all_the_same),
         cmocka_unit_test(test_admin__the_console_shows_a_case_whose_facts_are_deep),
         cmocka_unit_test(test_admin__a_second_name_of_a_tenant_is_no_source_that_fell_silent),

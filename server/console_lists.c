@@ -79,6 +79,18 @@ void console_list_cases(struct console_page *p, const struct json *doc, const ch
     html_table_end(&t);
 }
 
+/* By which rule a machine is isolated; somebody else's isolation is so by none, also where a case has joined it since. In the
+ * arena, or of the document. */
+static const char *grounds_of(struct console_page *p, const struct json *i)
+{
+    const char *rule = json_get_string(i, "rule"), *who = frame_text(i, "requestor");
+
+    if (!json_is_true(json_get(i, "adopted")))
+        return rule;
+    return arena_fmt(p->arena, "not cordon's: asked for by %s%s%s%s", *who ? who : "others",
+                     rule ? "; rule " : "", rule ? rule : "", rule ? " asks for it, too" : "");
+}
+
 void console_list_isolations(struct console_page *p, const struct json *doc, const char *nothing)
 {
     static const char *const columns[] = {
@@ -104,10 +116,7 @@ void console_list_isolations(struct console_page *p, const struct json *doc, con
         }
         html_cell_end(&t);
         html_cell_time(&t, frame_moment(i, "since"), p->now);
-        html_cell(&t, of ? json_get_string(i, "rule")
-                         : arena_fmt(p->arena, "not cordon's: asked for by %s",
-                                     *frame_text(i, "requestor") ? frame_text(i, "requestor")
-                                                                 : "others"));
+        html_cell(&t, grounds_of(p, i));
         html_cell_begin(&t);
         if (of)
             frame_case_link(p, of);

@@ -1427,6 +1427,29 @@ static void test_admin__the_console_says_whose_a_machine_is(void **state)
     close_desk(d);
 }
 
+/* An analyst has isolated the machine, and an alert whose rule asks for it, too, came after: that rule has isolated nothing. */
+static void test_admin__the_console_calls_no_isolation_of_others_a_rule_s(void **state)
+{
+    static const char *const paths[] = {"/", "/isolations"};
+    static const char others[] = "asked for by ann@contoso.example; rule contain asks for it, too<";
+    struct desk *d = open_desk(false);
+
+    (void)state;
+    (void)tell_story(d);
+    for (int adopted = 0; adopted < 2; adopted++) {
+        for (size_t i = 0; i < COUNT(paths); i++) {
+            struct fetched f;
+
+            assert_int_equal(ask(d, "GET", paths[i], NULL, &f), 200);
+            if ((strstr(f.body, others) != NULL) != adopted)
+                fail_msg("%s: %s", paths[i], f.body);
+            fetched_clear(&f);
+        }
+        run(d, "UPDATE isolations SET adopted = 1, requestor = 'ann@contoso.example'");
+    }
+    close_desk(d);
+}
+
 /* It was given up to find out how it ended: that is not what is said of one that Defender calls failed. */
 static void test_admin__the_console_calls_no_machine_free_of_which_nobody_knows(void **state)
 {
@@ -2093,6 +2116,7 @@ int main(void)
         cmocka_unit_test(test_admin__isolations_are_listed_with_their_times),
         cmocka_unit_test(test_admin__the_console_takes_an_answer_before_the_first_mail),
         cmocka_unit_test(test_admin__the_console_says_whose_a_machine_is),
+        cmocka_unit_test(test_admin__the_console_calls_no_isolation_of_others_a_rule_s),
         cmocka_unit_test(test_admin__the_console_calls_no_machine_free_of_which_nobody_knows),
         cmocka_unit_test(test_admin__how_an_isolation_is_stopped_is_said),
         cmocka_unit_test(test_admin__a_release_that_waits_can_be_ordered_and_stopped),

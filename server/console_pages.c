@@ -215,7 +215,8 @@ static void isolations_part(struct console_page *p)
 
     frame_part_begin(p, "isolations", "Open isolations");
     if (doc)
-        console_list_isolations(p, doc, "No machine is isolated, or about to be.");
+        console_list_isolations(p, doc,
+                                "No machine is isolated, or about to be, as far as cordon knows.");
     else
         frame_unreadable(p);
     frame_part_end(p, doc, "/isolations?open=1");

@@ -1480,6 +1480,9 @@ static void test_admin__the_console_calls_no_machine_free_of_which_nobody_knows(
         }
         run(d, "UPDATE isolations SET posted = 1");
     }
+    assert_int_equal(ask(d, "GET", "/", NULL, &order), 200);
+    assert_non_null(strstr(order.body, "or about to be, as far as cordon knows.<"));
+    fetched_clear(&order);
     /* nor is it said to whoever wants it released */
     (void)snprintf(path, sizeof path, "/api/isolations/%s/release", id_format(4711, id));
     (void)give(d, path, "{\"why\":\"clean\"}", &order);

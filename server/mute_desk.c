@@ -19,21 +19,38 @@
 
 /* ---- is it about something? ------------------------------------------------------------------- */
 
-static bool is_name(const char *text, bool pattern)
+enum pattern { NO_PATTERN, GLOB, REGEX };
+
+/* Behind a class of a glob, as match_pattern.c reads it: its letters are not those of a name. */
+static const char *behind_class(const char *p)
+{
+    const char *end;
+
+    p += p[1] == '!' || p[1] == '^' ? 2 : 1;
+    end = *p ? strchr(p + 1, ']') : NULL;
+    return end ? end + 1 : p + strlen(p);
+}
+
+/* Are there as many letters and digits in each text that fits? Of an expression that leaves a choice nobody here can tell. */
+static bool is_name(const char *text, enum pattern kind)
 {
     size_t n = 0;
 
-    for (const char *c = text; *c; c++)
-        n += isalnum((unsigned char)*c) != 0;
-    return n >= (pattern ? LITERAL_MIN : 1);
+    if (kind == REGEX && strpbrk(text, "|?{}[]()\\"))
+        return false;
+    while (*text) {
+        n += isalnum((unsigned char)*text) && (kind != REGEX || text[1] != '*');
+        text = kind == GLOB && *text == '[' ? behind_class(text) : text + 1;
+    }
+    return n >= (kind ? LITERAL_MIN : 1);
 }
 
-static bool all_are_names(const struct yaml_node *value, bool pattern)
+static bool all_are_names(const struct yaml_node *value, enum pattern kind)
 {
     if (value->kind == YAML_SCALAR)
-        return is_name(value->text, pattern);
+        return is_name(value->text, kind);
     for (const struct yaml_node *v = value->first; v; v = v->next)
-        if (v->kind != YAML_SCALAR || !is_name(v->text, pattern))
+        if (v->kind != YAML_SCALAR || !is_name(v->text, kind))
             return false;
     return value->kind == YAML_LIST && value->first;
 }
@@ -41,14 +58,17 @@ static bool all_are_names(const struct yaml_node *value, bool pattern)
 /* {glob: "Foo*"}: all operators hold at once, so that one is enough. */
 static bool demands(const struct yaml_node *value)
 {
-    if (value->kind != YAML_MAP)
-        return all_are_names(value, false);
-    for (const struct yaml_node *v = value->first; v; v = v->next) {
-        bool pattern = strcmp(v->key->text, "glob") == 0 || strcmp(v->key->text, "regex") == 0;
+    static const struct {
+        const char *word;
+        enum pattern kind;
+    } operators[] = {{"in", NO_PATTERN}, {"glob", GLOB}, {"regex", REGEX}};
 
-        if ((pattern || strcmp(v->key->text, "in") == 0) && all_are_names(v, pattern))
-            return true;
-    }
+    if (value->kind != YAML_MAP)
+        return all_are_names(value, NO_PATTERN);
+    for (const struct yaml_node *v = value->first; v; v = v->next)
+        for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)
+            if (strcmp(v->key->text, operators[i].word) == 0 && all_are_names(v, operators[i].kind))
+                return true;
     return false;
 }
 

@@ -21,15 +21,14 @@
 #define ANSWER_MAX ((size_t)64 * 1024 * 1024) /* bytes: a list of everything */
 #define TIMEOUT_MS 30000                      /* the server answers out of its own store */
 
-/* How the admin address is reached from here. NULL: out of memory. */
+/* How the admin address is reached from here. [::] is everybody, whom IPv4 reaches, too (http_socket.c), and [::1] is not there in
+ * every container. NULL: out of memory. */
 static const char *base_url(struct arena *a, const char *address)
 {
     if (strncmp(address, "unix:", 5) == 0)
         return "http://localhost";
-    if (strncmp(address, "0.0.0.0:", 8) == 0)
-        return arena_fmt(a, "http://127.0.0.1:%s", address + 8);
-    if (strncmp(address, "[::]:", 5) == 0)
-        return arena_fmt(a, "http://[::1]:%s", address + 5);
+    if (strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0)
+        return arena_fmt(a, "http://127.0.0.1%s", strrchr(address, ':'));
     return arena_fmt(a, "http://%s", address);
 }
 

@@ -103,15 +103,12 @@ enum err_code config_peek_store(const char *file, const char *(*env)(const char 
     return ERR_OK;
 }
 
-/* Where a listen address is reached from this machine: all of its addresses include the loopback one. */
+/* Where a listen address is reached from this machine: all of its addresses include the loopback one, and [::] is IPv4's, too,
+ * while [::1] is not there in every container. */
 static const char *local_url(struct arena *a, const char *scheme, const char *address)
 {
-    const char *port = strrchr(address, ':');
-
-    if (strncmp(address, "0.0.0.0:", 8) == 0)
-        return arena_fmt(a, "%s://127.0.0.1%s", scheme, port);
-    if (strncmp(address, "[::]:", 5) == 0)
-        return arena_fmt(a, "%s://[::1]%s", scheme, port);
+    if (strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0)
+        return arena_fmt(a, "%s://127.0.0.1%s", scheme, strrchr(address, ':'));
     return arena_fmt(a, "%s://%s", scheme, address);
 }
 

@@ -1265,6 +1265,23 @@ static void test_cli__a_healthcheck_says_ready_and_what_is_not(void **state)
     assert_says(f->ran.err, "cordon: cannot reach cordon at 127.0.0.1:");
 }
 
+/* Many a container has no [::1], and [::] is what its admin address is told to be: the kill switch would be out of reach. */
+static void test_cli__who_listens_for_everybody_is_reached_without_ipv6(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL); /* at 127.0.0.1 alone */
+    char text[100];
+
+    (void)snprintf(text, sizeof text, "admin: {address: '[::]%s'}\n", strrchr(peer_url(p), ':'));
+    put_file(f, "cordon.yaml", text);
+    peer_script(p, &(struct peer_answer){
+                       .target = "/api/pause", .status = 200, .body = "{\"status\":\"paused\"}"});
+    if (cordon(f, "pause", NULL) != 0)
+        fail_msg("%s", f->ran.err);
+    assert_int_equal(peer_count(p), 1);
+    peer_free(p);
+}
+
 /* An auditor may read the store, and need not be let read Defender's secret; nor wait until the rules are mended. */
 static void test_cli__who_looks_at_the_store_needs_no_more_of_the_configuration(void **state)
 {
@@ -1570,6 +1587,7 @@ int main(void)
         TEST(who_asks_the_senders_side_hears_which_it_is),
         TEST(another_program_is_not_taken_for_cordon),
         TEST(a_healthcheck_says_ready_and_what_is_not),
+        TEST(who_listens_for_everybody_is_reached_without_ipv6),
         TEST(who_looks_at_the_store_needs_no_more_of_the_configuration),
         TEST(a_unix_socket_is_an_admin_address_too),
     };

@@ -1998,7 +1998,7 @@ static void test_config__a_sender_is_told_where_to_post(void **state)
         {"", "http://127.0.0.1:8080/hooks/relay", NULL},
         {"listen: {address: '0.0.0.0:81'}\n", "http://127.0.0.1:81/hooks/relay", NULL},
         {"listen: {address: '[::]:81', tls: {certificate_file: /root/unreadable}}\n",
-         "https://[::1]:81/hooks/relay", NULL},
+         "https://127.0.0.1:81/hooks/relay", NULL},
         {"listen: {address: '[::1]:81'}\n", "http://[::1]:81/hooks/relay", NULL},
         {"listen: {address: 'unix:/run/cordon'}\n", "http://localhost/hooks/relay", "/run/cordon"},
         {"public_url: https://c.example/base/\n", "https://c.example/base/hooks/relay", NULL},

@@ -10,6 +10,7 @@
 #include "id.h"
 #include "log.h"
 #include "ration.h"
+#include "readiness.h"
 #include "routes.h"
 
 #define FORM_MAX       8192 /* an order and its reason, each byte of it encoded */
@@ -302,14 +303,25 @@ static void give_order(struct console_page *p, const struct visit *v)
                   NULL);
 }
 
-/* What ?done= stands for; NULL: nothing. Words of ours alone are shown. */
-static const char *said(struct http_request *r)
+/* A page is opened again, too, by its address, when somebody else has given another order since: of the kill switch nothing is said
+ * that is not so now. */
+static bool still_holds(struct console_page *p, const struct order_route *route)
 {
-    const char *word = http_query_param(r, "done");
+    struct pause pause;
+
+    if (route->give != desk_pause && route->give != desk_resume)
+        return true;
+    return readiness_pause(p->g, p->arena, &pause) && pause.on == (route->give == desk_pause);
+}
+
+/* What ?done= stands for; NULL: nothing. Words of ours alone are shown. */
+static const char *said(struct console_page *p)
+{
+    const char *word = http_query_param(p->r, "done");
 
     for (size_t i = 0; word && i < sizeof orders / sizeof *orders; i++)
         if (strcmp(orders[i].word, word) == 0)
-            return orders[i].done;
+            return still_holds(p, &orders[i]) ? orders[i].done : NULL;
     return NULL;
 }
 
@@ -409,7 +421,7 @@ static void body(struct http_request *r, void *ctx)
 
     page_init(&p, c, r, rt, v);
     if (v->page) {
-        p.said = said(r);
+        p.said = said(&p);
         if (can_be_read(&p))
             v->page->write(&p);
         if (p.status != 200 && !p.out.len)

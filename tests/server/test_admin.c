@@ -1604,6 +1604,28 @@ static void test_admin__the_overview_shows_what_was_not_isolated(void **state)
     close_desk(d);
 }
 
+/* The browser shows the page behind an order again, by its address, when somebody else has given another one since. */
+static void test_admin__a_page_that_is_opened_again_says_nothing_old_of_the_switch(void **state)
+{
+    static const char *const pages[] = {"/?done=resumed", "/?done=paused"}; /* by whether it is */
+    struct desk *d = open_desk(false);
+
+    (void)state;
+    for (int paused = 0; paused < 2; paused++) {
+        struct fetched f;
+
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(ask(d, "GET", pages[i], NULL, &f), 200);
+            if ((strstr(f.body, "role=\"status\"") != NULL) != (i == paused))
+                fail_msg("%s while it is%s paused: %s", pages[i], paused ? "" : " not", f.body);
+            fetched_clear(&f);
+        }
+        (void)give(d, "/api/pause", "{\"why\":\"a drill\"}", &f);
+        fetched_clear(&f);
+    }
+    close_desk(d);
+}
+
 /* While Defender is out of reach cases wait to be read, and are in no state of that name. */
 static void test_admin__the_overview_does_not_say_that_none_waits_for_defender(void **state)
 {
@@ -2124,6 +2146,7 @@ int main(void)
         cmocka_unit_test(test_admin__how_an_isolation_is_stopped_is_said),
         cmocka_unit_test(test_admin__a_release_that_waits_can_be_ordered_and_stopped),
         cmocka_unit_test(test_admin__the_overview_shows_what_was_not_isolated),
+        cmocka_unit_test(test_admin__a_page_that_is_opened_again_says_nothing_old_of_the_switch),
         cmocka_unit_test(test_admin__the_overview_does_not_say_that_none_waits_for_defender),
         cmocka_unit_test(test_admin__an_alert_without_a_title_was_read_all_the_same),
         cmocka_unit_test(test_admin__the_console_shows_a_case_whose_facts_are_deep),

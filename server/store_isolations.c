@@ -298,8 +298,9 @@ enum err_code isolation_count_since(struct db_tx *tx, int64_t since, int64_t *re
     enum err_code code;
 
     code = db_query(tx, e, &rows,
-                    "SELECT count(*) FROM isolations WHERE requested >= $1 AND adopted = 0", "i",
-                    since);
+                    "SELECT count(*) FROM isolations WHERE adopted = 0"
+                    " AND (sent >= $1 OR (sent = 0 AND requested >= $2))",
+                    "ii", since, since);
     return code ? code : store_take_int(rows, ret, e);
 }
 

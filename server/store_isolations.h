@@ -134,9 +134,10 @@ enum err_code isolation_was_released_since(struct db_tx *tx, const struct isolat
  *  adopted by one. Oldest first. */
 enum err_code isolation_unwatched(struct db_tx *tx, struct arena *a, size_t limit,
                                   struct isolation_record **ret, size_t *ret_count, struct err *e);
-/** Isolations that cases of cordon's own have led to since a time, over all tenants. */
+/** Isolations that cases of cordon's own have led to since a time, over all tenants: by when Defender was last asked for them, and
+ *  those that it was not, or not yet, by when they were wanted. */
 enum err_code isolation_count_since(struct db_tx *tx, int64_t since, int64_t *ret, struct err *e);
-/** Those of them that Defender was not asked for, or not yet. */
+/** Those of them that it was not asked for, or not yet. */
 enum err_code isolation_count_unsent_since(struct db_tx *tx, int64_t since, int64_t *ret,
                                            struct err *e);
 

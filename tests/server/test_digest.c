@@ -213,6 +213,16 @@ static void test_digest__what_waits_for_its_turn_was_not_asked_for(void **state)
     n = last(&r);
     assert_non_null(strstr(n.subject, "daily report: 3 cases, 1 isolation since 20"));
     assert_non_null(strstr(rig_text(&r, n.message), "1 asked for, 1 more not, or not yet"));
+
+    /* its turn comes when that is told: it is of the next day */
+    rig_sql(&r, arena_fmt(r.arena,
+                          "UPDATE isolations SET sent = %lld, state = 'pending' WHERE sent = 0",
+                          (long long)clock_wall_ms(&r.hands.clock)));
+    till_morning(&r);
+    assert_true(run(&r));
+    n = last(&r);
+    assert_non_null(strstr(n.subject, "daily report: 0 cases, 1 isolation since 20"));
+    assert_null(strstr(rig_text(&r, n.message), "or not yet"));
     log_divert(NULL, NULL);
     rig_close(&r);
 }

@@ -203,7 +203,7 @@ void console_list_sources(struct console_page *p, const struct json *doc)
         else
             buf_adds(&p->out, "0");
         html_cell_end(&t);
-        html_cell(&t, json_is_true(json_get(s, "shadow"))        ? "nothing: shadow mode"
+        html_cell(&t, json_is_true(json_get(s, "shadow"))        ? "notify: shadow mode"
                       : json_is_true(json_get(s, "may_isolate")) ? "notify, isolate"
                                                                  : "notify");
         html_row_end(&t);

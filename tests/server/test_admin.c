@@ -1685,6 +1685,20 @@ static void test_admin__the_console_shows_a_case_whose_facts_are_deep(void **sta
     close_desk(d);
 }
 
+/* What shadow mode holds back is told: its mails go out as ever. */
+static void test_admin__a_source_in_shadow_mode_is_not_said_to_lead_to_nothing(void **state)
+{
+    struct desk *d = open_desk(false);
+    const char *part;
+
+    (void)state;
+    engine_use(d->g, load_more(d, false, "    mode: shadow\n", ""));
+    part = part_of_overview(d, "<section id=\"sources\"");
+    if (!strstr(part, "\"May\">notify: shadow mode<"))
+        fail_msg("%s", part);
+    close_desk(d);
+}
+
 /* A tenant that was polled by one name got another, whose sources push: the row of the first stays, and nobody reads by it. */
 static void test_admin__a_second_name_of_a_tenant_is_no_source_that_fell_silent(void **state)
 {
@@ -2150,6 +2164,7 @@ int main(void)
         cmocka_unit_test(test_admin__the_overview_does_not_say_that_none_waits_for_defender),
         cmocka_unit_test(test_admin__an_alert_without_a_title_was_read_all_the_same),
         cmocka_unit_test(test_admin__the_console_shows_a_case_whose_facts_are_deep),
+        cmocka_unit_test(test_admin__a_source_in_shadow_mode_is_not_said_to_lead_to_nothing),
         cmocka_unit_test(test_admin__a_second_name_of_a_tenant_is_no_source_that_fell_silent),
         cmocka_unit_test(test_admin__ready_means_that_a_push_can_be_accepted),
         cmocka_unit_test(test_admin__what_is_not_configured_any_more_is_not_sick),

@@ -517,7 +517,11 @@ void console_isolation(struct console_page *p)
     isolation_pairs(p, i);
     buf_adds(&p->out, "</section>\n");
     frame_part_begin(p, "cases", "Cases that it is for");
-    if (!frame_none(p, json_get(i, "cases"), "None: somebody else asked for it.")) {
+    if (!frame_none(
+            p, json_get(i, "cases"),
+            json_is_true(json_get(i, "adopted"))
+                ? "None: somebody else asked for it."
+                : "None any more: its case has begun anew since, or goes by another isolation.")) {
         html_table_begin(
             &t, &p->out,
             all > CASES_SHOWN

@@ -1450,6 +1450,31 @@ static void test_admin__the_console_calls_no_isolation_of_others_a_rule_s(void *
     close_desk(d);
 }
 
+/* A case that is tried again, or whose absent machine was seen, leaves its isolation behind: nobody else has asked for that. */
+static void test_admin__an_isolation_that_a_case_has_left_is_cordon_s_still(void **state)
+{
+    static const char others[] = "somebody else asked for it", anew[] = "has begun anew since";
+    struct desk *d = open_desk(false);
+    char id[ID_TEXT_SIZE];
+    const char *path = arena_fmt(d->a, "/isolations/%s", id_format(4711, id));
+
+    (void)state;
+    (void)tell_story(d);
+    run(d, "UPDATE isolations SET state = 'failed', lapsed = 1");
+    run(d, "UPDATE cases SET isolation = NULL");
+    for (int adopted = 0; adopted < 2; adopted++) {
+        struct fetched f;
+
+        assert_int_equal(ask(d, "GET", path, NULL, &f), 200);
+        if ((strstr(f.body, others) != NULL) != adopted ||
+            (strstr(f.body, anew) != NULL) == adopted)
+            fail_msg("%s", f.body);
+        fetched_clear(&f);
+        run(d, "UPDATE isolations SET adopted = 1, case_id = 0");
+    }
+    close_desk(d);
+}
+
 /* It was given up to find out how it ended: that is not what is said of one that Defender calls failed. */
 static void test_admin__the_console_calls_no_machine_free_of_which_nobody_knows(void **state)
 {
@@ -2156,6 +2181,7 @@ int main(void)
         cmocka_unit_test(test_admin__the_console_takes_an_answer_before_the_first_mail),
         cmocka_unit_test(test_admin__the_console_says_whose_a_machine_is),
         cmocka_unit_test(test_admin__the_console_calls_no_isolation_of_others_a_rule_s),
+        cmocka_unit_test(test_admin__an_isolation_that_a_case_has_left_is_cordon_s_still),
         cmocka_unit_test(test_admin__the_console_calls_no_machine_free_of_which_nobody_knows),
         cmocka_unit_test(test_admin__how_an_isolation_is_stopped_is_said),
         cmocka_unit_test(test_admin__a_release_that_waits_can_be_ordered_and_stopped),

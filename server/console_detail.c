@@ -435,6 +435,15 @@ void console_case(struct console_page *p)
 
 /* ---- one isolation ------------------------------------------------------------------------------ */
 
+/* Has it a case that nobody has let go? Of those that are not shown one may be. */
+static bool has_kept_case(const struct json *i)
+{
+    JSON_EACH (c, json_get(i, "cases"))
+        if (!frame_is(frame_text(c, "state"), "dropped"))
+            return true;
+    return json_get_string(i, "next") != NULL;
+}
+
 /* What there is to be done about one that nobody can order released here; NULL: nothing. */
 static const char *instead_of_release(const struct console_page *p, const struct json *i)
 {
@@ -442,7 +451,7 @@ static const char *instead_of_release(const struct console_page *p, const struct
 
     if (json_is_true(json_get(i, "unknown")))
         return "See in the Defender portal whether the machine is isolated, and release it there if it is.";
-    if (is_looked_out_for(p, i) && json_first(json_get(i, "cases")))
+    if (is_looked_out_for(p, i) && has_kept_case(i))
         return "The machine stayed absent. When it is seen again within 30 days its cases begin anew: letting them "
                "go stops that.";
     if (frame_is(state, "requested"))

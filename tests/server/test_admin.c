@@ -1533,6 +1533,7 @@ static void test_admin__how_an_isolation_is_stopped_is_said(void **state)
     };
     struct desk *d = open_desk(false);
     char id[ID_TEXT_SIZE], path[80];
+    struct fetched gone;
 
     (void)state;
     (void)tell_story(d);
@@ -1552,6 +1553,12 @@ static void test_admin__how_an_isolation_is_stopped_is_said(void **state)
             fail_msg("%s: %s", rows[i].made, f.body);
         fetched_clear(&f);
     }
+    /* nobody looks out for a machine whose cases were let go */
+    run(d, "UPDATE cases SET state = 'dropped'");
+    (void)snprintf(path, sizeof path, "/isolations/%s", id);
+    assert_int_equal(ask(d, "GET", path, NULL, &gone), 200);
+    assert_null(strstr(gone.body, "begin anew"));
+    fetched_clear(&gone);
     close_desk(d);
 }
 

@@ -190,7 +190,7 @@ static const char *none_waits(struct console_page *p, int64_t under_way)
                                   under_way, under_way == 1 ? "is" : "are");
 }
 
-/* all: where the others are, if there are more; NULL: nowhere. */
+/* all: where the others are, if there are more. */
 static void cases_part(struct console_page *p, const char *id, const char *title,
                        const struct case_filter *of, const char *nothing, const char *all)
 {
@@ -204,6 +204,29 @@ static void cases_part(struct console_page *p, const char *id, const char *title
     else
         frame_unreadable(p);
     frame_part_end(p, doc, all);
+}
+
+/* What came to nothing is no state that a page of its own could list: what is left out is said. */
+static void undone_part(struct console_page *p)
+{
+    const struct case_filter f = {
+        .not_isolated = true, .since = p->now - UNDONE_DAYS * DAY_MS, .limit = LIST_SHOWN};
+    AUTO(buf_clear) struct buf text = BUF_INIT(FRAME_DOCUMENT_MAX);
+    AUTO(json_freep)
+    struct json *doc = frame_taken(p, &text, api_cases(p->g->store, &f, &text, &p->e));
+
+    frame_part_begin(p, "undone",
+                     "For which nothing was isolated, though a rule wanted it (four days)");
+    if (doc)
+        console_list_cases(p, doc, "There is none.");
+    else
+        frame_unreadable(p);
+    if (json_get_string(doc, "next"))
+        buf_addf(&p->out,
+                 "<p>There are more: these are the latest %d. The others are among "
+                 "<a href=\"/cases\">all cases</a>.</p>\n",
+                 LIST_SHOWN);
+    frame_part_end(p, doc, NULL);
 }
 
 static void isolations_part(struct console_page *p)
@@ -268,8 +291,6 @@ static void hunts_part(struct console_page *p)
 
 void console_overview(struct console_page *p)
 {
-    const struct case_filter undone = {
-        .not_isolated = true, .since = p->now - UNDONE_DAYS * DAY_MS, .limit = LIST_SHOWN};
     const struct case_filter failed = {.state = "failed", .limit = GLANCE_SHOWN};
     const struct case_filter waiting = {.state = "waiting", .limit = GLANCE_SHOWN};
     const struct case_filter recent = {.limit = GLANCE_SHOWN};
@@ -283,9 +304,7 @@ void console_overview(struct console_page *p)
     buf_adds(&p->out, "</div>\n");
     questions_part(p);
     isolations_part(p);
-    /* done as they are: nobody finds them among those that failed */
-    cases_part(p, "undone", "For which nothing was isolated, though a rule wanted it (four days)",
-               &undone, "There is none.", NULL);
+    undone_part(p); /* done as they are: nobody finds them among those that failed */
     cases_part(p, "failed", "Cases that failed", &failed, "No case has failed.",
                "/cases?state=failed");
     cases_part(p, "waiting", "Cases that wait", &waiting, none_waits(p, under_way),

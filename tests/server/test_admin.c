@@ -1636,6 +1636,23 @@ static void test_admin__the_overview_shows_what_was_not_isolated(void **state)
     close_desk(d);
 }
 
+/* While the switch is off, a storm brings more of them than the page has room for. */
+static void test_admin__the_overview_says_that_more_was_not_isolated(void **state)
+{
+    static const char undone[] = "<section id=\"undone\"", more[] = "There are more";
+    struct desk *d = open_desk(false);
+
+    (void)state;
+    for (int i = 0; i < 50; i++)
+        (void)push(d, "contoso", arena_fmt(d->a, "dau%d_-1", i));
+    run(d, "UPDATE cases SET told = 'not_isolated', state = 'done'");
+    assert_null(strstr(part_of_overview(d, undone), more));
+    (void)push(d, "contoso", "dau50_-1");
+    run(d, "UPDATE cases SET told = 'not_isolated', state = 'done'");
+    assert_non_null(strstr(part_of_overview(d, undone), more));
+    close_desk(d);
+}
+
 /* The browser shows the page behind an order again, by its address, when somebody else has given another one since. */
 static void test_admin__a_page_that_is_opened_again_says_nothing_old_of_the_switch(void **state)
 {
@@ -2193,6 +2210,7 @@ int main(void)
         cmocka_unit_test(test_admin__how_an_isolation_is_stopped_is_said),
         cmocka_unit_test(test_admin__a_release_that_waits_can_be_ordered_and_stopped),
         cmocka_unit_test(test_admin__the_overview_shows_what_was_not_isolated),
+        cmocka_unit_test(test_admin__the_overview_says_that_more_was_not_isolated),
         cmocka_unit_test(test_admin__a_page_that_is_opened_again_says_nothing_old_of_the_switch),
         cmocka_unit_test(test_admin__the_overview_does_not_say_that_none_waits_for_defender),
         cmocka_unit_test(test_admin__an_alert_without_a_title_was_read_all_the_same),

@@ -209,6 +209,7 @@ static void cases_part(struct console_page *p, const char *id, const char *title
 /* What came to nothing is no state that a page of its own could list: what is left out is said. */
 static void undone_part(struct console_page *p)
 {
+    const struct config_mail *mail = &p->rt->config->mail;
     const struct case_filter f = {
         .not_isolated = true, .since = p->now - UNDONE_DAYS * DAY_MS, .limit = LIST_SHOWN};
     AUTO(buf_clear) struct buf text = BUF_INIT(FRAME_DOCUMENT_MAX);
@@ -226,6 +227,11 @@ static void undone_part(struct console_page *p)
                  "<p>There are more: these are the latest %d. The others are among "
                  "<a href=\"/cases\">all cases</a>.</p>\n",
                  LIST_SHOWN);
+    if (!mail->server || !mail->to.count)
+        buf_adds(&p->out,
+                 "<p>What nobody was told of is not among these, and there may be such: "
+                 "<code>mail.server</code> and <code>mail.to</code> are not both set. It is "
+                 "among <a href=\"/cases\">all cases</a>.</p>\n");
     frame_part_end(p, doc, NULL);
 }
 

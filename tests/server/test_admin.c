@@ -1653,6 +1653,21 @@ static void test_admin__the_overview_says_that_more_was_not_isolated(void **stat
     close_desk(d);
 }
 
+/* The list is of what people were told; who has set nobody to tell must not take it for all. */
+static void test_admin__the_overview_says_that_nobody_may_have_been_told(void **state)
+{
+    static const char undone[] = "<section id=\"undone\"", nobody[] = "What nobody was told of";
+    struct desk *d = open_desk(false);
+    struct runtime *rt = load(d, false);
+
+    (void)state;
+    assert_null(strstr(part_of_overview(d, undone), nobody));
+    rt->config->mail.to.count = 0;
+    engine_use(d->g, rt);
+    assert_non_null(strstr(part_of_overview(d, undone), nobody));
+    close_desk(d);
+}
+
 /* The browser shows the page behind an order again, by its address, when somebody else has given another one since. */
 static void test_admin__a_page_that_is_opened_again_says_nothing_old_of_the_switch(void **state)
 {
@@ -2211,6 +2226,7 @@ int main(void)
         cmocka_unit_test(test_admin__a_release_that_waits_can_be_ordered_and_stopped),
         cmocka_unit_test(test_admin__the_overview_shows_what_was_not_isolated),
         cmocka_unit_test(test_admin__the_overview_says_that_more_was_not_isolated),
+        cmocka_unit_test(test_admin__the_overview_says_that_nobody_may_have_been_told),
         cmocka_unit_test(test_admin__a_page_that_is_opened_again_says_nothing_old_of_the_switch),
         cmocka_unit_test(test_admin__the_overview_does_not_say_that_none_waits_for_defender),
         cmocka_unit_test(test_admin__an_alert_without_a_title_was_read_all_the_same),

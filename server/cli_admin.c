@@ -6,9 +6,11 @@
 #include "cli.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "auto.h"
 #include "config.h"
@@ -74,9 +76,24 @@ static void show_refusal(const struct config_admin *admin, const struct rest_ans
     cli_show_parts(problem); /* of /readyz, which answers 503 when it is not ready */
 }
 
+/* Why the socket of address is out of reach though it is there, which is no server that is down; 0: nothing is known. */
+static int keeps_out(const char *address)
+{
+    if (strncmp(address, "unix:", 5) != 0 || access(address + 5, W_OK) == 0)
+        return 0;
+    return errno == ENOENT ? 0 : errno;
+}
+
 static void show_failure(const char *address, enum err_code code, const struct err *e)
 {
-    if (code == ERR_AGAIN)
+    int kept_out = code == ERR_AGAIN ? keeps_out(address) : 0;
+
+    if (kept_out)
+        cli_error("cannot use the socket of admin.address %s: %s%s", address, strerror(kept_out),
+                  kept_out == EACCES ? "; run the command as the user whom the socket belongs to, "
+                                       "or as root"
+                                     : "");
+    else if (code == ERR_AGAIN)
         cli_error(
             "cannot reach cordon at %s (%s); is it running? One that runs listens where it did "
             "when it started, whatever admin.address is by now. Start it with `cordon serve`, or "

@@ -1354,6 +1354,21 @@ static void test_cli__a_unix_socket_is_an_admin_address_too(void **state)
     assert_says(f->ran.err, "cordon: cannot reach cordon at unix:");
 }
 
+/* To start the server is no cure where it runs and its socket is another user's. Root may use any: here it is a link to itself. */
+static void test_cli__a_socket_that_cannot_be_used_is_no_server_that_is_down(void **state)
+{
+    struct fixture *f = *state;
+    char path[200], text[300];
+
+    (void)snprintf(path, sizeof path, "%s/admin.sock", f->folder);
+    assert_int_equal(symlink("admin.sock", path), 0);
+    (void)snprintf(text, sizeof text, "admin: {address: 'unix:%s'}\n", path);
+    put_file(f, "cordon.yaml", text);
+    assert_int_equal(cordon(f, "pause", "--why", "a drill", NULL), 1);
+    assert_says(f->ran.err, "cordon: cannot use the socket of admin.address unix:");
+    assert_says(f->ran.err, "Too many levels of symbolic links");
+}
+
 /* A configuration that cannot be looked at is no leave to take another one. Whoever runs the tests may be root, who may look
  * everywhere: here it is a link to itself. */
 static void test_cli__a_configuration_that_cannot_be_looked_at_is_there(void **state)
@@ -1590,6 +1605,7 @@ int main(void)
         TEST(who_listens_for_everybody_is_reached_without_ipv6),
         TEST(who_looks_at_the_store_needs_no_more_of_the_configuration),
         TEST(a_unix_socket_is_an_admin_address_too),
+        TEST(a_socket_that_cannot_be_used_is_no_server_that_is_down),
     };
 
     return cmocka_run_group_tests_name("cli", tests, NULL, NULL);

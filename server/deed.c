@@ -15,6 +15,8 @@
 #define FOLLOW_MAX_MS (15 * MINUTE_MS)
 /* Until then the look before the request still counts: those of a storm are asked after together once a minute or two. */
 #define LOOKED_MS (3 * MINUTE_MS)
+/* Nobody was there for so long: the longest pause between two tries (engine_backoff) is shorter. */
+#define PAUSE_MS (HOUR_MS / 2)
 /* Looks that failed one after the other before a request is given up: a quarter of an hour of them, or more. */
 #define FAILED_LOOKS 10
 
@@ -136,6 +138,15 @@ enum err_code deed_check_clock(const struct runtime_tenant *t, int64_t now, int6
     else if (!*ask_from || *ask_from > now)
         *ask_from = now;
     return code;
+}
+
+void deed_mind_the_pause(struct engine *g, int64_t last, int64_t now, int64_t *ask_from)
+{
+    int64_t still = now - last;
+
+    if (*ask_from && now - *ask_from >= DEED_ASK_FOR_MS && still >= PAUSE_MS &&
+        !engine_was_here(g, still - PAUSE_MS))
+        *ask_from = now;
 }
 
 bool deed_is_given_up(const struct work *w, int64_t age_ms, enum err_code code)

@@ -89,6 +89,9 @@ int64_t deed_ask_due(int64_t now, int64_t due, int64_t since, int64_t for_ms);
  *  for in vain for ever, and is 0 until that begins: it does now, and not before the clock is right. */
 enum err_code deed_check_clock(const struct runtime_tenant *t, int64_t now, int64_t *ask_from,
                                struct err *e);
+/** Nothing was asked for since `last` (wall ms), because nobody was there for most of that time: when Defender was not asked for
+ *  DEED_ASK_FOR_MS since *ask_from for that, it is asked from now on. */
+void deed_mind_the_pause(struct engine *g, int64_t last, int64_t now, int64_t *ask_from);
 /** Is it given up to find out what came of a request that left age_ms ago? code: of the last look. w: its claim, whose
  *  attempts count the looks that failed; one that failed after a pause of days is no reason. */
 bool deed_is_given_up(const struct work *w, int64_t age_ms, enum err_code code);

@@ -68,7 +68,8 @@ static enum err_code find_brake(struct db_tx *tx, struct episode *x, int64_t cas
     struct approval approval;
     struct facts facts = {0};
     struct case_record c;
-    /* It was asked for an hour before, and counted no longer; then this host's clock was off, and it is asked for anew. */
+    /* It was asked for an hour before, and counted no longer; then this host's clock was off, or nobody was there, and it is asked
+     * for anew. */
     bool again = x->row.ask_from - x->row.requested >= DEED_ASK_FOR_MS;
     struct braking b = {.rt = x->rt,
                         .c = &c,
@@ -235,7 +236,10 @@ static enum err_code hand_on(struct db_tx *tx, struct episode *x, struct isolati
 /* Nothing is asked for while this host's clock is off. What that means for the row the next transaction writes. */
 static enum err_code check_clock(struct episode *x, struct err *e)
 {
-    return deed_check_clock(x->tenant, x->now, &x->row.ask_from, e);
+    enum err_code code = deed_check_clock(x->tenant, x->now, &x->row.ask_from, e);
+
+    deed_mind_the_pause(x->g, x->row.updated, x->now, &x->row.ask_from);
+    return code;
 }
 
 /* Was Defender asked for long enough? But the clock is not waited for for ever. By a clock that is right. */

@@ -329,9 +329,12 @@ static enum err_code rest_fn(struct db_tx *tx, void *arg, struct err *e)
 /* The next transaction writes it. */
 static void mind_the_clock(struct release *x)
 {
+    struct ledger_turn *t = x->t;
     struct err off;
 
-    (void)deed_check_clock(x->t->tenant, x->t->now, &x->t->row.ask_from, &off);
+    (void)deed_check_clock(t->tenant, t->now, &t->row.ask_from, &off);
+    if (!t->row.release_id && (!t->row.posted || !x->code)) /* else it is about what has left */
+        deed_mind_the_pause(t->g, t->row.updated, t->now, &t->row.ask_from);
 }
 
 static void look_and_post(struct release *x)

@@ -2149,6 +2149,116 @@ static void test_isolation__after_a_long_pause_one_failed_look_gives_nothing_up(
     }
 }
 
+/* cordon was ended, and begins again so much later. */
+static void be_away(struct rig *r, int64_t away_ms)
+{
+    hands_turn(&r->hands, away_ms);
+    r->g->here_since_ms = hands_mono(&r->hands.clock);
+}
+
+/* Defender is asked for an hour. One in which nobody was there to ask is none of it. */
+static void test_isolation__an_hour_in_which_nobody_was_there_is_none(void **state)
+{
+    static const struct {
+        const char *label;
+        int64_t tried_ms, away_ms;
+        bool lost;       /* the answer to the first request */
+        unsigned failed; /* looks afterwards, before one is answered */
+        int status;      /* of the requests afterwards */
+        int64_t then_ms;
+        enum isolation_state ends;
+    } rows[] = {
+        {"not taken", 0, 3 * HOUR_MS, false, 0, 201, 10 * MINUTE_MS, ISOLATION_PENDING},
+        {"not taken, and no answer at first", 0, 3 * HOUR_MS, false, 2, 201, 10 * MINUTE_MS,
+         ISOLATION_PENDING},
+        {"lost", 0, 3 * HOUR_MS, true, 0, 201, 10 * MINUTE_MS, ISOLATION_PENDING},
+        {"tried for long before", 50 * MINUTE_MS, HOUR_MS, false, 0, 201, 10 * MINUTE_MS,
+         ISOLATION_PENDING},
+        {"nor taken then", 0, 3 * HOUR_MS, false, 0, 429, 50 * MINUTE_MS, ISOLATION_REQUESTED},
+        {"nor taken for an hour then", 0, 3 * HOUR_MS, false, 0, 429, 80 * MINUTE_MS,
+         ISOLATION_FAILED},
+        {"away for a moment of the hour", 58 * MINUTE_MS, 5 * MINUTE_MS, false, 0, 201,
+         10 * MINUTE_MS, ISOLATION_FAILED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        if (rows[i].lost)
+            peer_script(r.peer, &(struct peer_answer){
+                                    .method = "POST", .target = ISOLATE, .act = PEER_RESET});
+        else
+            rig_says(&r, "POST", ISOLATE, 0, 429, "{\"error\":{\"code\":\"429\"}}");
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, rows[i].tried_ms, MINUTE_MS);
+        be_away(&r, rows[i].away_ms);
+        rig_afresh(&r);
+        if (rows[i].failed)
+            rig_says(&r, "GET", LIST, rows[i].failed, 503, "{}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, rows[i].status,
+                 rows[i].status == 201 ? ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12")
+                                       : "{\"error\":{\"code\":\"429\"}}");
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        (void)rig_work(&r);
+        rig_pass(&r, rows[i].then_ms, MINUTE_MS);
+        assert_int_equal(rig_isolation(&r).state, rows[i].ends);
+        if (rows[i].status == 201)
+            assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].ends == ISOLATION_PENDING);
+        assert_int_equal(strstr(rig_told(&r, id), "not_isolated") != NULL,
+                         rows[i].ends == ISOLATION_FAILED);
+        rig_close(&r);
+    }
+}
+
+#define AWAY_MACHINE "2222222222222222222222222222222222222222"
+
+/* What was not asked for so long has no place under the limits any more; another that has it now keeps it. */
+static void test_isolation__who_was_away_is_asked_for_within_the_limits_of_now(void **state)
+{
+    struct rig r;
+    int64_t id, other;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "safety: {limits: [{isolations: 1, per: 1h}]}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 429, "{\"error\":{\"code\":\"429\"}}");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    be_away(&r, 3 * HOUR_MS);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_ALERT "da9", 0, 200,
+             "{\"id\":\"da9\",\"severity\":\"High\",\"machineId\":\"" AWAY_MACHINE "\"}");
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", "/api/machines/" AWAY_MACHINE, 0, 200, "{\"id\":\"" AWAY_MACHINE "\"}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_takes_isolate(&r, 0);
+    rig_says(
+        &r, "POST", "/api/machines/" AWAY_MACHINE, 0, 201,
+        "{\"id\":\"a9\",\"type\":\"Isolate\",\"status\":\"Pending\",\"machineId\":\"" AWAY_MACHINE
+        "\",\"creationDateTimeUtc\":\"2025-01-07T13:11:12Z\"}");
+    rig_says(&r, "GET", GET_ACTION, 0, 503, "{}");
+    other = rig_push(&r, "da9", AWAY_MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 2 * MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/" AWAY_MACHINE), 1);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_string_equal(rig_told(&r, other), "requested");
+    assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: the limit of 1 isolations"));
+    rig_close(&r);
+}
+
 /* A tenant that is gone from the configuration does not leave cases waiting for ever. */
 static void test_isolation__a_tenant_that_is_gone_ends_it(void **state)
 {
@@ -3694,6 +3804,8 @@ int main(void)
         cmocka_unit_test(test_isolation__no_answer_is_no_reason_to_ask_later),
         cmocka_unit_test(test_isolation__a_machine_released_before_the_look_is_not_called_isolated),
         cmocka_unit_test(test_isolation__one_that_ran_after_a_release_is_in_force),
+        cmocka_unit_test(test_isolation__an_hour_in_which_nobody_was_there_is_none),
+        cmocka_unit_test(test_isolation__who_was_away_is_asked_for_within_the_limits_of_now),
         cmocka_unit_test(test_isolation__a_tenant_that_is_gone_ends_it),
         cmocka_unit_test(test_isolation__after_a_long_pause_one_failed_look_gives_nothing_up),
         cmocka_unit_test(test_isolation__what_was_adopted_is_followed_and_reviewed),

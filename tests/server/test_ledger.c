@@ -2254,6 +2254,59 @@ static void test_ledger__after_a_long_pause_one_failed_look_gives_no_release_up(
     rig_close(&r);
 }
 
+/* Defender is asked for it for an hour. One in which nobody was there to ask is none of it. */
+static void test_ledger__an_hour_in_which_nobody_was_there_gives_no_release_up(void **state)
+{
+    static const struct {
+        bool lost;       /* the answer to the first request */
+        unsigned failed; /* looks afterwards, before one is answered */
+        int status;      /* of the requests afterwards */
+        const char *told;
+    } rows[] = {
+        {false, 0, 201, "requested isolated released"},
+        {false, 2, 201, "requested isolated released"},
+        {true, 0, 201, "requested isolated released"},
+        {false, 2, 429, "requested isolated not_released"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  row %zu\n", i);
+        rig_open(&r, RULES_ISOLATE_AND_MAIL "safety: {review: 30d}\n");
+        id = isolated(&r);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        if (rows[i].lost)
+            peer_script(r.peer, &(struct peer_answer){
+                                    .method = "POST", .target = UNISOLATE, .act = PEER_RESET});
+        else
+            rig_says(&r, "POST", UNISOLATE, 0, 429, "{\"error\":{\"code\":\"429\"}}");
+        assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+        (void)rig_work(&r);
+        hands_turn(&r.hands, 3 * HOUR_MS);
+        r.g->here_since_ms = hands_mono(&r.hands.clock);
+        rig_afresh(&r);
+        if (rows[i].failed)
+            rig_says(&r, "GET", LIST, rows[i].failed, 503, "{}");
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 0, rows[i].status,
+                 rows[i].status == 201
+                     ? ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12")
+                     : "{\"error\":{\"code\":\"429\"}}");
+        (void)rig_work(&r);
+        rig_pass(&r, 50 * MINUTE_MS, MINUTE_MS);
+        if (rows[i].status == 201)
+            assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+        else
+            assert_string_equal(rig_told(&r, id), "requested isolated");
+        rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
 /* Its answer came and could not be recorded: the row says that a request has left, and a look finds it. */
 static void test_ledger__a_release_that_left_is_on_record_before(void **state)
 {
@@ -3752,6 +3805,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_release_that_nobody_takes_is_told),
         cmocka_unit_test(test_ledger__a_release_is_followed_for_four_days),
         cmocka_unit_test(test_ledger__after_a_long_pause_one_failed_look_gives_no_release_up),
+        cmocka_unit_test(test_ledger__an_hour_in_which_nobody_was_there_gives_no_release_up),
         cmocka_unit_test(test_ledger__a_release_that_left_is_on_record_before),
         cmocka_unit_test(test_ledger__reviews_begin_anew_after_a_failed_release),
         cmocka_unit_test(test_ledger__in_doubt_no_rule_ends_it),

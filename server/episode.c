@@ -18,6 +18,8 @@
 #define FOLLOW_BUSY_MS  MINUTE_MS
 #define MIN_WAIT_MS     (SECOND_MS / 10)
 
+#define RELEASE_NOT_LISTED "Defender does not list yet that the machine was released"
+
 /* ---- what a look says ---------------------------------------------------------------------------- */
 
 bool episode_look_is_young(int64_t read_ms, int64_t now)
@@ -184,14 +186,18 @@ enum err_code episode_check_found(struct db_tx *tx, struct episode *x, struct er
     bool found = false;
     enum err_code code = ERR_OK;
 
-    if (x->finding == FOUND_ISOLATE)
+    if (x->finding == FOUND_RELEASING)
+        code = isolation_find_release(tx, x->arena, x->row.tenant, x->action->id, &r, &found, e);
+    if (!code && found && r.state == ISOLATION_RELEASED)
+        mind_the_lag(x, r.released, r.released + WORK_SETTLE_MS, RELEASE_NOT_LISTED);
+    found = false;
+    if (!code && x->finding == FOUND_ISOLATE)
         code = isolation_find_action(tx, x->arena, x->row.tenant, x->action->id, &r, &found, e);
     if (!code && found && r.state == ISOLATION_RELEASED) {
         x->finding = FOUND_NONE;
         if (x->own == x->action)
             x->own = NULL;
-        mind_the_lag(x, r.released, r.released + WORK_SETTLE_MS,
-                     "Defender does not list yet that the machine was released");
+        mind_the_lag(x, r.released, r.released + WORK_SETTLE_MS, RELEASE_NOT_LISTED);
     }
     return code || x->finding != FOUND_NONE ? code : mind_the_renamed(tx, x, e);
 }

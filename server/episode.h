@@ -100,7 +100,8 @@ int64_t episode_not_too_late(int64_t now, int64_t due);
  *  x->why says so, and it is judged anew. */
 bool episode_is_outdated(struct episode *x, const struct runtime *rt);
 /** What x->look has found (x->finding, x->action) against what the ledger knows, before x->row goes by it: what that look may be too
- *  old for is FOUND_LAGGING (x->why). An isolation that the ledger calls released is FOUND_NONE then. */
+ *  old for is FOUND_LAGGING (x->why), also where it shows a release as under way that is done. An isolation that the ledger calls
+ *  released is FOUND_NONE then. */
 enum err_code episode_check_found(struct db_tx *tx, struct episode *x, struct err *e);
 /** r, which Defender has confirmed by x->action, is no somebody else's if cordon asked for it before and gave up to find out what
  *  came of it: then r says so. *ret: the id of that row; 0: there is none. */

@@ -246,8 +246,16 @@ static enum err_code let_it_end(struct db_tx *tx, struct request *q, struct err 
 {
     const struct case_record *c = q->s->c;
     const struct ledger_turn turn = turn_of(q);
-    enum err_code code = adopt_in_force(tx, &turn, c->tenant, c->machine_id, q->look, 0, e);
+    enum err_code code;
 
+    q->x.row = new_row(q);
+    code = episode_check_found(tx, &q->x, e);
+    if (!code && q->x.finding == FOUND_LAGGING) {
+        q->outcome = OUTCOME_RETRY;
+        return ERR_OK;
+    }
+    if (!code)
+        code = adopt_in_force(tx, &turn, c->tenant, c->machine_id, q->look, 0, e);
     return code ? code : refuse(q, "somebody is releasing the machine at Defender");
 }
 

@@ -160,6 +160,16 @@ enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const cha
                     tenant, action_id, ret, ret_found, e);
 }
 
+enum err_code isolation_find_release(struct db_tx *tx, struct arena *a, const char *tenant,
+                                     const char *action_id, struct isolation_record *ret,
+                                     bool *ret_found, struct err *e)
+{
+    return find_one(tx, a,
+                    "SELECT " ALL_COLUMNS " FROM isolations WHERE tenant = $1 AND release_id = $2"
+                    " ORDER BY id DESC LIMIT 1",
+                    tenant, action_id, ret, ret_found, e);
+}
+
 enum err_code isolation_find_failed(struct db_tx *tx, struct arena *a, const char *tenant,
                                     const char *action_id, struct isolation_record *ret,
                                     bool *ret_found, struct err *e)

@@ -102,6 +102,10 @@ enum err_code isolation_find_renamed(struct db_tx *tx, struct arena *a, const ch
 enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const char *tenant,
                                     const char *action_id, struct isolation_record *ret,
                                     bool *ret_found, struct err *e);
+/** The newest whose release is this action of Defender's. */
+enum err_code isolation_find_release(struct db_tx *tx, struct arena *a, const char *tenant,
+                                     const char *action_id, struct isolation_record *ret,
+                                     bool *ret_found, struct err *e);
 /** The newest of those that failed. */
 enum err_code isolation_find_failed(struct db_tx *tx, struct arena *a, const char *tenant,
                                     const char *action_id, struct isolation_record *ret,

@@ -1529,6 +1529,52 @@ static void test_isolation__a_list_that_shows_no_release_of_ours_isolates_nothin
     }
 }
 
+/* Nor is nothing isolated because the list shows our release as under way still, of which Defender has said that it is done. One
+ * that it goes on showing so is somebody's. */
+static void test_isolation__a_list_that_shows_our_release_under_way_keeps_nothing_free(void **state)
+{
+    static const char lagging[] = "{\"value\":[" ACTION_DOC(
+        RELEASE_ACTION, "Unisolate", "InProgress", "null",
+        "12:12") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}";
+    static const struct {
+        const char *label;
+        unsigned lags; /* looks; 0: for ever */
+        bool later;    /* the row is made first, and its own run looks again */
+    } rows[] = {
+        {"it lags once", 1, false},
+        {"it lags once, after a request that was refused", 1, true},
+        {"it lags for ever", 0, false},
+        {"it lags for ever, after a request that was refused", 0, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        free_again(&r, NULL);
+        if (rows[i].later) {
+            rig_says(&r, "GET", LIST, 1, 200, RELEASED);
+            rig_says(&r, "POST", ISOLATE, 1, 429,
+                     "{\"error\":{\"code\":\"429\",\"message\":\"in 3 seconds\"}}");
+        }
+        rig_says(&r, "GET", LIST, rows[i].lags, 200, lagging);
+        rig_says(&r, "GET", LIST, 0, 200, RELEASED);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC("b2", "Isolate", "Pending", "null", "12:20"));
+        id = rig_push(&r, "da2_-1", MACHINE);
+        (void)rig_work(&r);
+        assert_string_equal(rig_told(&r, id), rows[i].later ? "late" : "");
+        rig_pass(&r, 2 * MINUTE_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].later + (rows[i].lags != 0));
+        assert_string_equal(rig_told(&r, id),
+                            arena_fmt(r.arena, "%s%s", rows[i].later ? "late " : "",
+                                      rows[i].lags ? "requested isolated" : "not_isolated"));
+        rig_close(&r);
+    }
+}
+
 /* Defender lists nothing of an isolation that it confirmed a while ago: a doubt, so a person decides. A release of before is
  * none of it, however late the list comes. */
 static void test_isolation__a_list_without_our_isolation_is_a_doubt(void **state)
@@ -3787,6 +3833,8 @@ int main(void)
             test_isolation__a_pending_isolation_after_a_release_is_not_called_isolated),
         cmocka_unit_test(test_isolation__a_list_that_lags_does_not_undo_a_confirmation),
         cmocka_unit_test(test_isolation__a_list_that_shows_no_release_of_ours_isolates_nothing),
+        cmocka_unit_test(
+            test_isolation__a_list_that_shows_our_release_under_way_keeps_nothing_free),
         cmocka_unit_test(test_isolation__a_list_without_our_isolation_is_a_doubt),
         cmocka_unit_test(test_isolation__no_request_by_a_verdict_that_no_longer_holds),
         cmocka_unit_test(test_isolation__a_verdict_that_still_holds_is_carried_out),

@@ -37,13 +37,22 @@ bool deed_row(const struct defender_action *a, int64_t *ret_row_id)
            !id_parse(a->external_id + len, ret_row_id, NULL);
 }
 
+#define RELEASE "cordon-release-%s-"
+
 const char *deed_release_id(int64_t row_id, int64_t ordered_ms, char out[DEED_ID_SIZE])
 {
     char id[ID_TEXT_SIZE];
 
-    (void)snprintf(out, DEED_ID_SIZE, "cordon-release-%s-%" PRId64, id_format(row_id, id),
-                   ordered_ms);
+    (void)snprintf(out, DEED_ID_SIZE, RELEASE "%" PRId64, id_format(row_id, id), ordered_ms);
     return out;
+}
+
+bool deed_is_release_of(const struct defender_action *a, int64_t row_id)
+{
+    char id[ID_TEXT_SIZE], ours[DEED_ID_SIZE];
+
+    (void)snprintf(ours, sizeof ours, RELEASE, id_format(row_id, id));
+    return strncmp(a->external_id, ours, strlen(ours)) == 0;
 }
 
 bool deed_is_own(const struct defender_action *a, const char *own_id, int64_t asked_ms)

@@ -48,6 +48,8 @@ bool deed_row(const struct defender_action *a, int64_t *ret_row_id);
 /** Of a release: "cordon-release-", the isolation's id, and when this release of it was ordered (wall ms), because one
  *  that failed may be followed by another order. Returns out. */
 const char *deed_release_id(int64_t row_id, int64_t ordered_ms, char out[DEED_ID_SIZE]);
+/** Does it bear such an id of that row, whenever it was ordered? */
+bool deed_is_release_of(const struct defender_action *a, int64_t row_id);
 /** Is it ours? By own_id (of deed_id); where ids do not come back (section 4.1: undocumented), by its time: made since
  *  we first asked (wall ms; 0: nothing of ours has left), as far as two clocks agree, and through the API, as far as
  *  Defender says. Its type is the caller's to know. */

@@ -27,6 +27,10 @@
 #define JOIN_CROWD_MS MINUTE_MS
 #define JOIN_SOON_MS  (MINUTE_MS / 2) /* by the time it is a case's turn, it may be longer ago */
 
+/* So often a case waits for a release that a rule has ordered: a minute or two. Where the machine is there it takes seconds, and where
+ * it is absent people are to hear of the alert. */
+#define RELEASE_WAITS 7
+
 const char *isolation_type(const struct json *args)
 {
     const char *type = json_get_string(args, "type");
@@ -241,11 +245,25 @@ static struct ledger_turn turn_of(const struct request *q)
         .g = q->x.g, .rt = q->rt, .tenant = q->x.tenant, .arena = q->s->arena, .now = q->x.now};
 }
 
+/* A release that a rule has ordered is on its way. It goes on, and is no person's: the machine is isolated anew for this alert when it
+ * is over. true: it is waited for. */
+static bool wait_for_release(struct request *q, const struct isolation_record *r)
+{
+    if (r->state != ISOLATION_RELEASING || !r->by_rule || q->s->work->attempts > RELEASE_WAITS)
+        return false;
+    q->outcome = OUTCOME_RETRY;
+    (void)err_set(&q->x.why, ERR_AGAIN,
+                  "the machine is just being released, as a rule has ordered before this alert");
+    return true;
+}
+
 /* Somebody is ending what isolates the machine: never against a person. */
 static enum err_code let_it_end(struct db_tx *tx, struct request *q, struct err *e)
 {
     const struct case_record *c = q->s->c;
     const struct ledger_turn turn = turn_of(q);
+    struct isolation_record open;
+    bool found = false;
     enum err_code code;
 
     q->x.row = new_row(q);
@@ -254,6 +272,10 @@ static enum err_code let_it_end(struct db_tx *tx, struct request *q, struct err 
         q->outcome = OUTCOME_RETRY;
         return ERR_OK;
     }
+    if (!code)
+        code = isolation_find_open(tx, q->x.arena, c->tenant, c->machine_id, &open, &found, e);
+    if (!code && found && deed_is_release_of(q->x.action, open.id) && wait_for_release(q, &open))
+        return ERR_OK;
     if (!code)
         code = adopt_in_force(tx, &turn, c->tenant, c->machine_id, q->look, 0, e);
     return code ? code : refuse(q, "somebody is releasing the machine at Defender");
@@ -278,8 +300,10 @@ static enum err_code join_releasing(struct db_tx *tx, struct request *q, struct 
     if (q->x.finding == FOUND_ISOLATE)
         code = release_take_back(tx, &turn, r, "another alert asks for its isolation", e);
     q->x.row = *r;
-    return code || r->state == ISOLATION_ISOLATED ? code
-                                                  : refuse(q, "the machine is being released");
+    if (code || r->state == ISOLATION_ISOLATED ||
+        ((r->posted || r->release_id) && wait_for_release(q, r)))
+        return code;
+    return refuse(q, "the machine is being released");
 }
 
 /* The machine has an open row: what the look says of it. *ret_begin: it is over, make a new one. */

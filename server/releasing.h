@@ -9,7 +9,8 @@
  * a rule (the handler `release`) or from the time a rule set (ledger.c); somebody else's isolation is ended by a
  * person's order alone, and whoever gives it has checked that. What comes until the request of a
  * rule leaves, and would have kept it from ordering that, is seen here: somebody isolates the machine beside ours, or another
- * alert of it comes. One whose case asks for the isolation meanwhile takes the order back, and so does whoever extends it.
+ * alert of it comes. One whose case asks for the isolation meanwhile takes the order back, and so does whoever extends it; after the
+ * request has left it waits until the release is over, and asks anew.
  */
 #ifndef CORDON_RELEASING_H
 #define CORDON_RELEASING_H

@@ -1964,6 +1964,76 @@ static void test_ledger__extend_takes_back_what_a_rule_has_ordered(void **state)
     }
 }
 
+/* A release that has left goes on. An alert that comes then, and asks for the isolation, waits for its end where a rule has ordered it,
+ * and the machine is isolated anew; what a person has ordered, at Defender too, nothing is asked for against. */
+static void test_ledger__an_alert_that_comes_while_a_rule_releases_isolates_anew(void **state)
+{
+    static const struct {
+        const char *label;
+        enum orderer by;
+        bool listed;  /* the release */
+        bool portals; /* it is somebody's who was there first */
+        int64_t takes_ms;
+        bool isolates;
+    } rows[] = {
+        {"release_after", BY_TIME, true, false, 5 * SECOND_MS, true},
+        {"a step", BY_STEP, true, false, 5 * SECOND_MS, true},
+        {"release_after, and not listed yet", BY_TIME, false, false, 5 * SECOND_MS, true},
+        {"release_after, of an absent machine", BY_TIME, true, false, 10 * MINUTE_MS, false},
+        {"release_after, and somebody at Defender", BY_TIME, true, true, 5 * SECOND_MS, false},
+        {"a person", BY_PERSON, true, false, 5 * SECOND_MS, false},
+        {"a person, and not listed yet", BY_PERSON, false, false, 5 * SECOND_MS, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        static const char release_path[] = "/api/machineactions/" RELEASE_ACTION;
+        const char *pending, *external;
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        (void)releasing_in_vain(&r, rows[i].by);
+        pending = ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12");
+        two_alerts(&r);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 0, 201, pending);
+        rig_says(&r, "GET", release_path, 0, 200, pending);
+        rig_pass(&r, 2 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+        external = rows[i].portals ? "null" : sent_id(&r);
+        engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+        two_alerts(&r);
+        rig_says(&r, "GET", release_path, 0, 200, pending);
+        rig_says(&r, "GET", LIST, 0, 200,
+                 !rows[i].listed
+                     ? IN_FORCE
+                     : arena_fmt(r.arena,
+                                 "{\"value\":[{\"id\":\"" RELEASE_ACTION
+                                 "\",\"type\":\"Unisolate\",\"status\":\"Pending\","
+                                 "\"machineId\":\"" MACHINE
+                                 "\",\"creationDateTimeUtc\":\"2025-01-07T10:12:12Z\","
+                                 "\"externalId\":%s},%s]}",
+                                 external,
+                                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13")));
+        id = rig_push(&r, THIRD_ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, rows[i].takes_ms, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        assert_string_equal(rig_told(&r, id), rows[i].isolates ? "" : "not_isolated");
+        two_alerts(&r);
+        rig_says(&r, "GET", release_path, 0, 200,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+        rig_says(&r, "GET", LIST, 0, 200, RELEASED);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC("b2", "Isolate", "Succeeded", "null", "12:20"));
+        rig_pass(&r, 20 * MINUTE_MS, 10 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].isolates);
+        assert_string_equal(rig_told(&r, id), rows[i].isolates ? "isolated" : "not_isolated");
+        rig_close(&r);
+    }
+}
+
 #define SHADOW "safety: {mode: shadow}\n"
 
 /* Shadow mode is everything but the acting: what a rule said while cordon was live is none of it either, and a person's word is. */
@@ -3794,6 +3864,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_clock_that_is_far_off_holds_no_release_up_for_long),
         cmocka_unit_test(test_ledger__a_person_orders_what_a_rule_has_ordered_and_waits),
         cmocka_unit_test(test_ledger__extend_takes_back_what_a_rule_has_ordered),
+        cmocka_unit_test(test_ledger__an_alert_that_comes_while_a_rule_releases_isolates_anew),
         cmocka_unit_test(test_ledger__no_rule_releases_in_shadow_mode),
         cmocka_unit_test(test_ledger__a_step_that_releases_nothing_asks_nothing),
         cmocka_unit_test(test_ledger__a_rule_releases_nothing_by_what_held_before),

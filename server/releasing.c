@@ -195,6 +195,11 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
                    arena_fmt(t->arena, "Defender took no request for an hour: %s",
                              r.why ? r.why : "no answer"),
                    e);
+    } else if (r.by_rule && !engine_is_in_force(t->g, t->rt)) { /* by the one in force, at once */
+        r.posted = 0;                                           /* as the look has shown */
+        (void)err_set(&x->why, ERR_AGAIN, "another configuration has come into force meanwhile");
+        x->due = t->now;
+        code = postpone(tx, x, &r, e);
     } else {
         x->post = true;
         r.posted = t->now;

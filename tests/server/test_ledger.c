@@ -7,6 +7,7 @@
 #include "desk.h"
 #include "id.h"
 #include "kit/steps.h"
+#include "reconcile.h"
 #include "store_audit.h"
 #include "store_upkeep.h"
 
@@ -2078,6 +2079,36 @@ static void test_ledger__no_rule_releases_in_shadow_mode(void **state)
     }
 }
 
+/* Nor when that comes into force while Defender is asked what the machine does. */
+static void test_ledger__no_rule_releases_by_a_configuration_of_before(void **state)
+{
+    static const enum orderer rows[] = {BY_TIME, BY_STEP, BY_PERSON};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const bool goes = rows[i] == BY_PERSON;
+        struct rig r;
+        struct work w;
+        int64_t id = releasing_in_vain(&r, rows[i]);
+
+        print_message("  row %zu\n", i);
+        two_alerts(&r);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+        hands_turn(&r.hands, 2 * MINUTE_MS);
+        assert_true(rig_claim(&r, WORK_LEDGER, &w));
+        rig_reload_under_way(&r, RULES_FREE_AFTER SHADOW, reconcile_start);
+        ledger_run(r.g, &w);
+        r.hands.clock.wall_ms = hands_wall;
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), goes);
+        assert_string_equal(rig_told(&r, id), goes ? "requested isolated released"
+                                                   : "requested isolated not_released");
+        rig_close(&r);
+    }
+}
+
 /* Where cordon has isolated nothing there is nothing to look for: it costs no call, and does not wait for Defender. */
 static void test_ledger__a_step_that_releases_nothing_asks_nothing(void **state)
 {
@@ -3866,6 +3897,7 @@ int main(void)
         cmocka_unit_test(test_ledger__extend_takes_back_what_a_rule_has_ordered),
         cmocka_unit_test(test_ledger__an_alert_that_comes_while_a_rule_releases_isolates_anew),
         cmocka_unit_test(test_ledger__no_rule_releases_in_shadow_mode),
+        cmocka_unit_test(test_ledger__no_rule_releases_by_a_configuration_of_before),
         cmocka_unit_test(test_ledger__a_step_that_releases_nothing_asks_nothing),
         cmocka_unit_test(test_ledger__a_rule_releases_nothing_by_what_held_before),
         cmocka_unit_test(test_ledger__a_clock_that_is_far_off_releases_nothing_by_rule),

@@ -270,6 +270,8 @@ void ledger_not_written(const struct ledger_turn *t, const struct err *e)
 static enum err_code find_release_at(struct db_tx *tx, struct arena *a,
                                      const struct isolation_record *r, int64_t *ret, struct err *e)
 {
+    /* This host's clock may have been behind when it was confirmed: then Defender's says when that was. */
+    const int64_t from = r->took_effect > r->confirmed ? r->took_effect : r->confirmed;
     struct step_record *steps;
     size_t n = 0;
     bool stays = r->adopted;
@@ -284,8 +286,8 @@ static enum err_code find_release_at(struct db_tx *tx, struct arena *a,
         int64_t after;
 
         stays = !text || settings_duration(text, &after, NULL);
-        if (!stays && *ret < r->confirmed + after)
-            *ret = r->confirmed + after;
+        if (!stays && *ret < from + after)
+            *ret = from + after;
     }
     if (stays)
         *ret = 0;

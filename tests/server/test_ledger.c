@@ -3058,6 +3058,46 @@ static void test_ledger__a_rules_time_begins_with_the_confirmation(void **state)
     rig_close(&r);
 }
 
+/* Nor is it over sooner because this host's clock was behind when Defender said so. */
+static void test_ledger__a_rules_time_is_not_shorter_by_a_clock_that_was_behind(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_FREE_AFTER "safety: {review: 30d}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_takes_isolate(&r, 1);
+    rig_says(&r, "GET", GET_ACTION, 1, 200,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+    atomic_fetch_sub(&r.hands.wall, 6 * HOUR_MS);
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    rig_afresh(&r);
+    rig_says_dated(&r, GET_ACTION, DONE_DOC(ACTION, "Isolate", "11:12", "12:00"), -6 * HOUR_MS);
+    rig_pass(&r, 2 * MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    atomic_fetch_add(&r.hands.wall, 6 * HOUR_MS);
+    rig_afresh(&r);
+    rig_says_dated(&r, LIST, "{\"value\":[" DONE_DOC(ACTION, "Isolate", "11:12", "12:00") "]}", 0);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    rig_pass(&r, 4 * MINUTE_MS, MINUTE_MS);
+    for (int h = 0; h < 8; h++) {
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+        rig_afresh(&r);
+        rig_says_dated(&r, LIST, "{\"value\":[" DONE_DOC(ACTION, "Isolate", "11:12", "12:00") "]}",
+                       -HOUR_MS);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+        rig_pass(&r, HOUR_MS, HOUR_MS);
+    }
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    rig_close(&r);
+}
+
 /* What the review finds out is no question any more. */
 static void test_ledger__a_release_that_the_review_finds_is_told(void **state)
 {
@@ -3916,6 +3956,7 @@ int main(void)
         cmocka_unit_test(test_ledger__an_alert_whose_machine_is_named_at_that_moment_keeps_it),
         cmocka_unit_test(test_ledger__no_rule_ends_it_unseen),
         cmocka_unit_test(test_ledger__a_rules_time_begins_with_the_confirmation),
+        cmocka_unit_test(test_ledger__a_rules_time_is_not_shorter_by_a_clock_that_was_behind),
         cmocka_unit_test(test_ledger__a_release_that_the_review_finds_is_told),
         cmocka_unit_test(test_ledger__people_are_asked_though_the_tenant_is_gone),
         cmocka_unit_test(test_ledger__a_release_of_a_tenant_that_is_gone_is_told),

@@ -450,6 +450,14 @@ static const char *why_stale(const struct turn *t, const struct action_record *r
                                 : "they changed");
 }
 
+/* Is it given up to find out what came of what was asked for so long ago? By a clock that is far off nobody can say. */
+static bool is_given_up(const struct turn *t, int64_t age_ms)
+{
+    struct err off;
+
+    return deed_is_given_up(&t->w, age_ms, t->code) && !runtime_check_clock(t->tenant, &off);
+}
+
 static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct turn *t = arg;
@@ -472,7 +480,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         code = postpone(tx, t, &r, e);
     } else if (t->stale && (!t->code || !r.posted)) {
         code = end(tx, t, &r, ACTION_FAILED, why_stale(t, &r), e);
-    } else if (t->code && deed_is_given_up(&t->w, t->now - r.requested, t->code)) {
+    } else if (t->code && is_given_up(t, t->now - r.requested)) {
         t->unknown = true;
         code = end(tx, t, &r, ACTION_FAILED, ACTION_UNKNOWN, e);
     } else if (t->code) {
@@ -641,7 +649,7 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     struct action_record r = t->row;
     enum err_code code;
 
-    t->unknown = (t->code || t->endless) && deed_is_given_up(&t->w, t->now - r.requested, t->code);
+    t->unknown = (t->code || t->endless) && is_given_up(t, t->now - r.requested);
     if (!t->code && !t->endless)
         code = take(tx, t, &r, e);
     else if (t->unknown)
@@ -674,8 +682,7 @@ static void follow(struct turn *t)
             t->code = ERR_OK; /* the package is there, in the portal; it comes without its link */
     }
     t->due = t->now + (wait > t->why.retry_ms ? wait : t->why.retry_ms);
-    t->endless =
-        !t->code && defender_action_is_open(&action) && deed_is_given_up(&t->w, age, t->code);
+    t->endless = !t->code && defender_action_is_open(&action) && is_given_up(t, age);
     (void)write_outcome(t, followed_fn);
 }
 

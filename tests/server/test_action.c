@@ -678,6 +678,60 @@ static void test_action__one_without_an_end_is_told(void **state)
     rig_close(&r);
 }
 
+/* Not by a clock that is days ahead of Defender's, of what was asked for minutes ago. */
+static void test_action__a_clock_that_leaps_gives_nothing_up(void **state)
+{
+    static const struct {
+        const char *label;
+        bool lost;  /* the answer to the request */
+        int status; /* of what Defender says of it by that clock */
+    } rows[] = {
+        {"under way", false, 200},
+        {"no word of it", false, 503},
+        {"lost, and no word of it", true, 503},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const int64_t leap_ms = 5 * DAY_MS;
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        open_with_mail(&r, "scan: {}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        if (rows[i].lost)
+            peer_script(r.peer,
+                        &(struct peer_answer){.method = "POST", .target = AT, .act = PEER_RESET});
+        else
+            rig_says(&r, "POST", AT, 0, 201, action_doc(&r, "RunAntiVirusScan", "Pending"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", AT), 1);
+        atomic_fetch_add(&r.hands.wall, leap_ms);
+        rig_afresh(&r);
+        rig_says_dated_status(
+            &r, rows[i].lost ? LIST : GET_ACTION, rows[i].status,
+            rows[i].status == 200 ? action_doc(&r, "RunAntiVirusScan", "Pending") : "{}", leap_ms);
+        rig_pass(&r, 3 * HOUR_MS, MINUTE_MS);
+        assert_int_equal(the_action(&r, id).state,
+                         rows[i].lost ? ACTION_REQUESTED : ACTION_PENDING);
+        assert_string_equal(rig_told(&r, id), "alert");
+        atomic_fetch_sub(&r.hands.wall, leap_ms);
+        assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+        rig_afresh(&r);
+        rig_says_dated(
+            &r, LIST,
+            arena_fmt(r.arena, "{\"value\":[%s]}", action_doc(&r, "RunAntiVirusScan", "Succeeded")),
+            0);
+        rig_says_dated(&r, GET_ACTION, action_doc(&r, "RunAntiVirusScan", "Succeeded"), 0);
+        rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(the_action(&r, id).state, ACTION_DONE);
+        assert_string_equal(rig_told(&r, id), "alert action_done");
+        rig_close(&r);
+    }
+}
+
 static void test_action__after_a_long_pause_one_failed_look_gives_nothing_up(void **state)
 {
     struct rig r;
@@ -1810,6 +1864,7 @@ int main(void)
         cmocka_unit_test(test_action__somebody_elses_end_is_not_ours),
         cmocka_unit_test(test_action__another_file_under_way_is_not_adopted),
         cmocka_unit_test(test_action__one_without_an_end_is_told),
+        cmocka_unit_test(test_action__a_clock_that_leaps_gives_nothing_up),
         cmocka_unit_test(test_action__after_a_long_pause_one_failed_look_gives_nothing_up),
         cmocka_unit_test(test_action__links_to_packages_are_two_a_minute),
         cmocka_unit_test(test_action__what_is_tried_again_keeps_to_what_holds_by_then),

@@ -594,13 +594,15 @@ static enum err_code given_up_fn(struct db_tx *tx, void *arg, struct err *e)
 
 /* Is it to be told that Defender will give up soon? A second request for an isolated machine may stay pending, too, until
  * that is released (section 4.5): while another isolation is in force, nobody is told that there is none. A look that failed
- * is tried again for a while, unless it was refused for good; and once at least, when nobody was there at its time. */
+ * is tried again for a while, unless it was refused for good; and once at least, when nobody was there at its time. By a clock that is
+ * far off nobody can say. */
 static bool is_lapsing(const struct episode *x)
 {
     const struct defender_reads *look = x->look;
     const struct defender_action *in_force;
+    struct err off;
 
-    if (!look)
+    if (!look || runtime_check_clock(x->tenant, &off))
         return false;
     if (look->actions_code)
         return deed_end_of(look->actions_code) == DEED_REFUSED ||

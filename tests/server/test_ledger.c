@@ -3336,6 +3336,38 @@ static void test_ledger__after_a_pause_one_failed_look_tells_of_no_lapsing(void 
     }
 }
 
+/* Nor by a clock that is days ahead of Defender's, of a machine that has been absent for minutes. */
+static void test_ledger__a_clock_that_leaps_tells_of_no_lapsing(void **state)
+{
+    static const char waiting[] =
+        "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12") "]}";
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    id = never_ending(&r, 0, 200, waiting);
+    atomic_fetch_add(&r.hands.wall, 3 * DAY_MS);
+    for (int n = 0; n < 9; n++) { /* an answer's Date is its time */
+        rig_afresh(&r);
+        rig_says_dated(&r, GET_ACTION, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"),
+                       3 * DAY_MS - 5 * MINUTE_MS);
+        rig_says_dated(&r, LIST, waiting, 3 * DAY_MS - 5 * MINUTE_MS);
+        rig_pass(&r, 5 * MINUTE_MS, 5 * MINUTE_MS);
+    }
+    assert_string_equal(rig_told(&r, id), "requested");
+    atomic_fetch_sub(&r.hands.wall, 3 * DAY_MS);
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    rig_afresh(&r);
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", LIST, 0, 200, waiting);
+    rig_pass(&r, 58 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested");
+    rig_pass(&r, 4 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested lapsing");
+    rig_close(&r);
+}
+
 /* Nor is it said of such a machine that nobody knows, when Defender does not say for days how the second one ended. */
 static void test_ledger__a_second_one_that_never_ends_is_not_told_as_unknown(void **state)
 {
@@ -3913,6 +3945,7 @@ int main(void)
         cmocka_unit_test(test_ledger__somebody_elses_isolation_never_ends_by_a_rule),
         cmocka_unit_test(test_ledger__a_second_one_is_not_told_as_lapsing),
         cmocka_unit_test(test_ledger__after_a_pause_one_failed_look_tells_of_no_lapsing),
+        cmocka_unit_test(test_ledger__a_clock_that_leaps_tells_of_no_lapsing),
         cmocka_unit_test(test_ledger__a_second_one_that_never_ends_is_not_told_as_unknown),
         cmocka_unit_test(test_ledger__one_failed_look_gives_no_second_one_up),
         cmocka_unit_test(test_ledger__an_absent_machine_is_isolated_when_it_is_seen),

@@ -4,6 +4,9 @@
 #include "log.h"
 #include "store_questions.h"
 
+/* So much longer a machine is looked out for that cannot be read when the time is over. */
+#define UNREAD_FOR_MS DAY_MS
+
 #define SINCE_RELEASED "the machine came back, and was isolated and released since"
 
 struct lookout {
@@ -27,11 +30,14 @@ static const char *other_machine(struct ledger_turn *t, const char *id)
     return text;
 }
 
+/* machine: NULL where it could not be read: then it is not said at once that it was not seen. */
 static void judge(struct lookout *x, const struct json *machine)
 {
     struct ledger_turn *t = x->t;
     const char *merged = json_get_string(machine, "mergedIntoMachineId");
     const char *seen = json_get_string(machine, "lastSeen");
+    const int64_t for_ms = machine || !t->tenant ? LOOKOUT_FOR_MS : LOOKOUT_FOR_MS + UNREAD_FOR_MS;
+    struct err off;
     int64_t seen_ms;
 
     if (merged && *merged) {
@@ -41,7 +47,7 @@ static void judge(struct lookout *x, const struct json *machine)
     } else if (seen && !clock_parse(seen, &seen_ms, NULL) && seen_ms > t->row.lapsed) {
         x->outcome = SEEN;
         x->why = arena_fmt(t->arena, "the machine was seen again at %.30s", seen);
-    } else if (t->now - t->row.lapsed >= LOOKOUT_FOR_MS) {
+    } else if (t->now - t->row.lapsed >= for_ms && !runtime_check_clock(t->tenant, &off)) {
         x->outcome = TO_A_PERSON;
         x->why = "the machine was not seen for 30 days, cordon looks out for it no longer";
     }

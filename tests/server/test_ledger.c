@@ -3488,6 +3488,63 @@ static void test_ledger__a_machine_that_is_seen_is_judged_anew(void **state)
     rig_close(&r);
 }
 
+/* That a machine cannot be read when the month is over is no word that it was not seen. */
+static void test_ledger__a_look_that_fails_ends_no_lookout(void **state)
+{
+    for (int ever = 0; ever < 2; ever++) { /* can it be read again? */
+        struct rig r;
+        int64_t id;
+
+        (void)state;
+        print_message("  row %d\n", ever);
+        rig_open(&r, NULL);
+        id = lapsed(&r);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_MACHINE, 0, 503, "{}");
+        rig_pass(&r, 30 * DAY_MS + 2 * HOUR_MS, 2 * HOUR_MS);
+        assert_string_equal(rig_told(&r, id), "requested lapsing not_isolated");
+        if (ever) {
+            machine_seen(&r, ",\"lastSeen\":\"2025-02-09T09:00:00.5Z\"");
+            rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
+            assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        } else {
+            rig_pass(&r, 25 * HOUR_MS, HOUR_MS);
+            assert_string_equal(rig_told(&r, id), "requested lapsing not_isolated not_isolated");
+            assert_non_null(strstr(rig_subject(&r, id), "not seen for 30 days"));
+        }
+        rig_close(&r);
+    }
+}
+
+/* A clock that is a month ahead of Defender's ends no lookout: the machine is back within the hour. */
+static void test_ledger__a_clock_that_leaps_ends_no_lookout(void **state)
+{
+    static const char absent[] = "{\"id\":\"" MACHINE "\",\"lastSeen\":\"2025-01-07T10:11:12Z\"}";
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = lapsed(&r);
+    machine_seen(&r, "");
+    rig_pass(&r, HOUR_MS, HOUR_MS);
+    atomic_fetch_add(&r.hands.wall, 31 * DAY_MS);
+    rig_afresh(&r);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says_dated(&r, GET_MACHINE, absent, 31 * DAY_MS);
+    rig_pass(&r, 5 * MINUTE_MS, MINUTE_MS);
+    assert_true(rig_seen(&r, "GET", GET_MACHINE) > 0);
+    atomic_fetch_sub(&r.hands.wall, 31 * DAY_MS);
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    assert_string_equal(rig_told(&r, id), "requested lapsing not_isolated");
+    machine_seen(&r, ",\"lastSeen\":\"2025-01-10T23:00:00.5Z\"");
+    rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
 static void test_ledger__a_merged_or_lost_machine_is_a_persons_business(void **state)
 {
     static const struct {
@@ -3953,6 +4010,8 @@ int main(void)
         cmocka_unit_test(test_ledger__a_case_that_is_not_done_when_its_machine_is_seen_begins_anew),
         cmocka_unit_test(test_ledger__a_lookout_ends_when_the_case_is_let_go),
         cmocka_unit_test(test_ledger__a_lookout_does_not_overrule_a_release),
+        cmocka_unit_test(test_ledger__a_look_that_fails_ends_no_lookout),
+        cmocka_unit_test(test_ledger__a_clock_that_leaps_ends_no_lookout),
         cmocka_unit_test(test_ledger__a_merged_or_lost_machine_is_a_persons_business),
         cmocka_unit_test(test_ledger__machines_that_nobody_watches_are_taken_over),
         cmocka_unit_test(test_ledger__each_step_of_an_isolation_is_on_record),

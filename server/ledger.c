@@ -551,7 +551,7 @@ static const char *words_of(const struct review *v)
 {
     char when[CLOCK_TEXT_SIZE];
 
-    if (v->release_at <= v->t->now || v->release_at == INT64_MAX)
+    if (v->release_at <= v->t->now || v->release_at == INT64_MAX || ledger_shadow(v->t->rt))
         return v->body;
     return arena_fmt(
         v->t->arena,

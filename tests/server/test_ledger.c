@@ -700,6 +700,17 @@ static void test_ledger__it_is_told_when_the_rule_releases_it(void **state)
     assert_int_equal(said_release(&r), rig_isolation(&r).review);
     rig_close(&r);
 
+    /* which it does not in shadow mode */
+    rig_open(&r, "rules:\n  - {name: contain, do: [isolate: {release_after: 30h}, email: {}]}\n");
+    id = isolated(&r);
+    engine_use(r.g, rig_runtime(&r, "rules:\n  - {name: tell, do: [email: {}]}\n"
+                                    "safety: {mode: shadow}\n"));
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_pass(&r, 25 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated review");
+    assert_null(strstr(rig_words(&r, id), "releases it on"));
+    rig_close(&r);
+
     rig_open(&r, NULL); /* without an end */
     (void)isolated(&r);
     assert_int_equal(said_release(&r), 0);

@@ -678,7 +678,8 @@ static void follow(struct turn *t)
         kinds[t->kind].deed == DEFENDER_COLLECT) {
         t->code = defender_package(t->tenant->defender, t->row.action_id, &t->link, &t->why);
         t->now = clock_wall_ms(t->g->clock);
-        if (t->code && t->code != ERR_THROTTLED && t->now - action.updated_ms > LINK_FOR_MS)
+        if (t->code && ((t->code != ERR_THROTTLED && t->now - action.updated_ms > LINK_FOR_MS) ||
+                        is_given_up(t, age)))
             t->code = ERR_OK; /* the package is there, in the portal; it comes without its link */
     }
     t->due = t->now + (wait > t->why.retry_ms ? wait : t->why.retry_ms);

@@ -826,6 +826,31 @@ static void test_action__links_to_packages_are_two_a_minute(void **state)
     }
 }
 
+/* cordon was away for days, and Defender gives no link then: the package is there all the same, as it has said. */
+static void test_action__a_package_without_its_link_is_not_called_unknown(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    open_with_mail(&r, "collect: {}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", AT "/collect", 0, 201,
+             action_doc(&r, "CollectInvestigationPackage", "Pending"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    hands_turn(&r.hands, 5 * DAY_MS);
+    rig_afresh(&r);
+    rig_says(&r, "GET", GET_ACTION ACTION "/getPackageUri", 0, 429,
+             "{\"error\":{\"code\":\"429\"}}");
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             action_doc(&r, "CollectInvestigationPackage", "Succeeded"));
+    rig_pass(&r, 6 * HOUR_MS, MINUTE_MS);
+    assert_int_equal(the_action(&r, id).state, ACTION_DONE);
+    assert_string_equal(rig_told(&r, id), "alert action_done");
+    rig_close(&r);
+}
+
 /* What could not be asked for while facts and policy held is not asked for later. */
 static void test_action__old_facts_are_no_grounds(void **state)
 {
@@ -1859,6 +1884,7 @@ int main(void)
         cmocka_unit_test(test_action__another_file_is_no_answer),
         cmocka_unit_test(test_action__a_retry_after_of_a_day_keeps_nobody_from_the_news),
         cmocka_unit_test(test_action__a_mail_does_not_wait_a_day_for_a_tag),
+        cmocka_unit_test(test_action__a_package_without_its_link_is_not_called_unknown),
         cmocka_unit_test(test_action__old_facts_are_no_grounds),
         cmocka_unit_test(test_action__a_lost_answer_is_not_called_a_failure),
         cmocka_unit_test(test_action__somebody_elses_end_is_not_ours),

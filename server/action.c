@@ -181,6 +181,7 @@ struct turn {
     bool post;
     bool stale;          /* what it was asked for by holds no more */
     const char *refused; /* … because it is asked for no more; NULL: for another reason */
+    bool linkless;       /* it succeeded, and its link is still to come */
     bool endless;        /* Defender calls it open, after so long */
     bool unknown;        /* it may have been carried out, and nobody knows */
 };
@@ -194,11 +195,15 @@ static enum err_code postpone(struct db_tx *tx, struct turn *t, struct action_re
                               struct err *e)
 {
     enum err_code code = action_move(tx, r, r->state, t->why.text, t->now, e);
+    /* Of a package that is there the link alone is waited for, which has calls of its own. */
+    bool waits = t->code && !t->linkless && deed_is_our_budget(t->tenant, &t->why);
     int64_t due = t->due;
 
     if (r->state == ACTION_REQUESTED && !r->posted) /* then the facts are too old */
         due = deed_ask_due(t->now, due, r->requested, GROUNDS_FRESH_MS);
-    return code ? code : work_again(tx, &t->w, due, t->w.attempts, e);
+    return code ? code
+                : work_again(tx, &t->w, due,
+                             waits ? engine_attempts_after(&t->w, &t->why) : t->w.attempts, e);
 }
 
 static bool is_among(const char *address, const char *const *list, size_t n)
@@ -677,6 +682,7 @@ static void follow(struct turn *t)
     if (!t->code && action.status == DEFENDER_SUCCEEDED &&
         kinds[t->kind].deed == DEFENDER_COLLECT) {
         t->code = defender_package(t->tenant->defender, t->row.action_id, &t->link, &t->why);
+        t->linkless = t->code != ERR_OK;
         t->now = clock_wall_ms(t->g->clock);
         if (t->code && ((t->code != ERR_THROTTLED && t->now - action.updated_ms > LINK_FOR_MS) ||
                         is_given_up(t, age)))

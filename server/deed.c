@@ -163,6 +163,11 @@ bool deed_is_given_up(const struct work *w, int64_t age_ms, enum err_code code)
     return age_ms > DEED_FOLLOW_FOR_MS && (!code || w->attempts >= FAILED_LOOKS);
 }
 
+bool deed_is_our_budget(const struct runtime_tenant *t, const struct err *why)
+{
+    return why->code == ERR_THROTTLED && t && !quota_is_blocked(t->quota);
+}
+
 int64_t deed_follow_ms(int64_t age_ms)
 {
     return age_ms < 0                        ? MINUTE_MS

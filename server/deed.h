@@ -97,6 +97,8 @@ void deed_mind_the_pause(struct engine *g, int64_t last, int64_t now, int64_t *a
 /** Is it given up to find out what came of a request that left age_ms ago? code: of the last look. w: its claim, whose
  *  attempts count the looks that failed; one that failed after a pause of days is no reason. */
 bool deed_is_given_up(const struct work *w, int64_t age_ms, enum err_code code);
+/** Is why no word of Defender's: have other calls of ours used up the tenant's (t; NULL: it is not configured)? */
+bool deed_is_our_budget(const struct runtime_tenant *t, const struct err *why);
 /** How long until a pending action is looked at again: half its age, within bounds. A negative age (the clock was set
  *  back): a minute. */
 int64_t deed_follow_ms(int64_t age_ms);

@@ -117,9 +117,8 @@ int64_t episode_follow_due(const struct episode *x, int64_t wait_ms)
 
 bool episode_counts(const struct episode *x)
 {
-    if (x->why.code == ERR_THROTTLED && x->tenant && !quota_is_blocked(x->tenant->quota))
-        return false;
-    return x->now - x->row.requested > DEED_FOLLOW_FOR_MS;
+    return !deed_is_our_budget(x->tenant, &x->why) &&
+           x->now - x->row.requested > DEED_FOLLOW_FOR_MS;
 }
 
 int64_t episode_wait_after(const struct episode *x)

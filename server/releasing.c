@@ -49,12 +49,16 @@ static enum err_code postpone(struct db_tx *tx, struct release *x, struct isolat
     enum err_code code = isolation_move(tx, r, ISOLATION_RELEASING, x->why.text, x->t->now, e);
     bool asked = r->posted || r->release_id;
     bool in_vain = x->code || (x->against && !r->ask_from); /* was_asked_for_long counts these */
+    bool waits = asked && x->code && deed_is_our_budget(x->t->tenant, &x->why);
 
     return code ? code
                 : work_again(tx, &x->t->w,
                              asked ? x->due
                                    : deed_ask_due(x->t->now, x->due, r->ask_from, DEED_ASK_FOR_MS),
-                             in_vain ? x->t->w.attempts : 0, e);
+                             !in_vain ? 0
+                             : waits  ? engine_attempts_after(&x->t->w, &x->why)
+                                      : x->t->w.attempts,
+                             e);
 }
 
 /* It is over, one way or the other, and people are told. */

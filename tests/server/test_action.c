@@ -753,6 +753,50 @@ static void test_action__after_a_long_pause_one_failed_look_gives_nothing_up(voi
     rig_close(&r);
 }
 
+/* cordon was down for days, and a storm of alerts at its start takes the calls: that is no word of Defender's. */
+static void test_action__calls_that_others_use_up_give_nothing_up(void **state)
+{
+    for (int lost = 0; lost < 2; lost++) { /* the answer to the request */
+        struct runtime *rt;
+        struct quota *q;
+        struct rig r;
+        int64_t id;
+
+        (void)state;
+        print_message("  row %d\n", lost);
+        open_with_mail(&r, "scan: {}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        if (lost)
+            peer_script(r.peer,
+                        &(struct peer_answer){.method = "POST", .target = AT, .act = PEER_RESET});
+        else
+            rig_says(&r, "POST", AT, 0, 201, action_doc(&r, "RunAntiVirusScan", "Pending"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200,
+                 arena_fmt(r.arena, "{\"value\":[%s]}",
+                           action_doc(&r, "RunAntiVirusScan", "Succeeded")));
+        rig_says(&r, "GET", GET_ACTION, 0, 200, action_doc(&r, "RunAntiVirusScan", "Succeeded"));
+        hands_turn(&r.hands, 5 * DAY_MS);
+        rt = engine_runtime(r.g);
+        q = runtime_tenant(rt, "contoso")->quota;
+        for (int64_t ms = 0; ms < 5 * HOUR_MS; ms += MINUTE_MS / 4) {
+            while (quota_room(q, true) > 0)
+                assert_int_equal(quota_take(q, true, NULL), ERR_OK);
+            (void)rig_work(&r);
+            hands_turn(&r.hands, MINUTE_MS / 4);
+        }
+        runtime_unref(rt);
+        assert_int_equal(rig_seen(&r, "GET", "/api/machineactions"), 0);
+        assert_int_equal(the_action(&r, id).state, lost ? ACTION_REQUESTED : ACTION_PENDING);
+        rig_pass(&r, 2 * HOUR_MS, MINUTE_MS);
+        assert_int_equal(the_action(&r, id).state, ACTION_DONE);
+        assert_string_equal(rig_told(&r, id), "alert action_done");
+        rig_close(&r);
+    }
+}
+
 /* How often a link was asked for. */
 static size_t links(struct rig *r)
 {
@@ -1892,6 +1936,7 @@ int main(void)
         cmocka_unit_test(test_action__one_without_an_end_is_told),
         cmocka_unit_test(test_action__a_clock_that_leaps_gives_nothing_up),
         cmocka_unit_test(test_action__after_a_long_pause_one_failed_look_gives_nothing_up),
+        cmocka_unit_test(test_action__calls_that_others_use_up_give_nothing_up),
         cmocka_unit_test(test_action__links_to_packages_are_two_a_minute),
         cmocka_unit_test(test_action__what_is_tried_again_keeps_to_what_holds_by_then),
         cmocka_unit_test(test_action__shadow_and_protection_withhold_each),

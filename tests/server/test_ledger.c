@@ -2419,6 +2419,50 @@ static void test_ledger__an_hour_in_which_nobody_was_there_gives_no_release_up(v
     }
 }
 
+/* cordon was down for days, and a storm of alerts at its start takes the calls: that is no word of Defender's. */
+static void test_ledger__calls_that_others_use_up_give_no_release_up(void **state)
+{
+    for (int lost = 0; lost < 2; lost++) { /* the answer to the request */
+        struct runtime *rt;
+        struct quota *q;
+        struct rig r;
+        int64_t id;
+
+        (void)state;
+        print_message("  row %d\n", lost);
+        rig_open(&r, RULES_ISOLATE_AND_MAIL "safety: {review: 30d}\n");
+        id = isolated(&r);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        if (lost)
+            peer_script(r.peer, &(struct peer_answer){
+                                    .method = "POST", .target = UNISOLATE, .act = PEER_RESET});
+        else
+            rig_says(&r, "POST", UNISOLATE, 1, 201,
+                     ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+        (void)rig_work(&r);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, RELEASED);
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:15"));
+        hands_turn(&r.hands, 5 * DAY_MS);
+        rt = engine_runtime(r.g);
+        q = runtime_tenant(rt, "contoso")->quota;
+        for (int64_t ms = 0; ms < 5 * HOUR_MS; ms += MINUTE_MS / 4) {
+            while (quota_room(q, true) > 0)
+                assert_int_equal(quota_take(q, true, NULL), ERR_OK);
+            (void)rig_work(&r);
+            hands_turn(&r.hands, MINUTE_MS / 4);
+        }
+        runtime_unref(rt);
+        assert_int_equal(rig_seen(&r, "GET", "/api/machineactions"), 0);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+        rig_pass(&r, 2 * HOUR_MS, MINUTE_MS);
+        assert_string_equal(rig_told(&r, id), "requested isolated released");
+        rig_close(&r);
+    }
+}
+
 /* Its answer came and could not be recorded: the row says that a request has left, and a look finds it. */
 static void test_ledger__a_release_that_left_is_on_record_before(void **state)
 {
@@ -4052,6 +4096,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_release_is_followed_for_four_days),
         cmocka_unit_test(test_ledger__after_a_long_pause_one_failed_look_gives_no_release_up),
         cmocka_unit_test(test_ledger__an_hour_in_which_nobody_was_there_gives_no_release_up),
+        cmocka_unit_test(test_ledger__calls_that_others_use_up_give_no_release_up),
         cmocka_unit_test(test_ledger__a_release_that_left_is_on_record_before),
         cmocka_unit_test(test_ledger__reviews_begin_anew_after_a_failed_release),
         cmocka_unit_test(test_ledger__in_doubt_no_rule_ends_it),

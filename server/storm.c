@@ -3,7 +3,8 @@
  * How many ids one filter may hold is written nowhere, so it is found out: when Defender does not take a
  * call for what it is, the next ones hold half as much, and after an hour it is tried again. So it is when a list goes
  * on failing, because it takes too long or one of its alerts spoils it, and the first of its ids can be listed by
- * itself. With less than a handful it is no use: then everybody reads alone, as in quiet times.
+ * itself. With less than a handful it is no use: then everybody reads alone, as in quiet times. Nor is it where that first one
+ * can be read, and not even be listed by itself.
  */
 #include "storm.h"
 
@@ -320,12 +321,14 @@ static bool is_transient(enum err_code code)
     return code == ERR_THROTTLED || code == ERR_AGAIN || code == ERR_STOPPING || code == ERR_NOMEM;
 }
 
-/* One list after the other. fn reads those from `at` on; ERR_INVALID: lists are no use. stubborn: lists went on failing
- * until now; then a few of those before *ret_done may be left out, because of one among them. */
+/* One list after the other. fn reads those from `at` on; ERR_INVALID: lists are no use. alone (NULL: lists did not go on failing
+ * until now): can the one at `at` be read without a list? Then a few of those before *ret_done may be left out, because of one
+ * among them. */
 typedef enum err_code (*portion_fn)(void *ctx, size_t at, size_t n, struct err *e);
+typedef bool (*alone_fn)(void *ctx, size_t at);
 
 static enum err_code in_portions(struct storm *s, const char *const ids[], size_t n, portion_fn fn,
-                                 void *ctx, bool stubborn, size_t *ret_done, struct err *e)
+                                 void *ctx, alone_fn alone, size_t *ret_done, struct err *e)
 {
     bool vain = false; /* a list of a few failed, and none has worked since */
 
@@ -340,7 +343,7 @@ static enum err_code in_portions(struct storm *s, const char *const ids[], size_
             vain = false;
         } else if (is_too_long(code)) {
             shrink(s, some, e);
-        } else if (code == ERR_AGAIN && stubborn && some > 1 && !fn(ctx, *ret_done, 1, NULL)) {
+        } else if (code == ERR_AGAIN && alone && some > 1 && !fn(ctx, *ret_done, 1, NULL)) {
             bool few = some / 2 < MANY_MIN; /* each is read alone, and the next list may do */
 
             *ret_done += few && !vain ? some : 1;
@@ -350,6 +353,8 @@ static enum err_code in_portions(struct storm *s, const char *const ids[], size_
                 vain = true;
             else
                 shrink(s, some, e);
+        } else if (code == ERR_AGAIN && alone && alone(ctx, *ret_done)) {
+            return err_set(e, ERR_INVALID, "lists go on failing, and one by itself does not");
         } else {
             return code;
         }
@@ -492,6 +497,30 @@ static enum err_code read_machines(void *ctx, size_t at, size_t n, struct err *e
     return code;
 }
 
+static bool alert_alone(void *ctx, size_t at)
+{
+    const struct reading *r = ctx;
+    struct defender_reads reads;
+    enum err_code code;
+
+    defender_read(r->d, r->ids[at], NULL, DEFENDER_READ_ALERT, &reads);
+    code = reads.alert_code;
+    defender_reads_clear(&reads);
+    return !code || code == ERR_NOT_FOUND;
+}
+
+static bool machine_alone(void *ctx, size_t at)
+{
+    const struct reading *r = ctx;
+    struct defender_reads reads;
+    enum err_code code;
+
+    defender_read(r->d, NULL, r->ids[at], DEFENDER_READ_MACHINE, &reads);
+    code = reads.machine_code;
+    defender_reads_clear(&reads);
+    return !code || code == ERR_NOT_FOUND;
+}
+
 /* The machine an alert names, in the one spelling that lists are compared by; false: none fit for a list. */
 static bool machine_of(const struct storm_case *c, char out[65])
 {
@@ -569,7 +598,8 @@ static void with_machines(struct reading *r, size_t n)
         if (!i || strcmp(ids[i], ids[unique - 1]) != 0)
             ids[unique++] = ids[i];
     r->ids = ids;
-    code = in_portions(r->s, ids, unique, read_machines, r, r->stubborn, &done, &e);
+    code = in_portions(r->s, ids, unique, read_machines, r, r->stubborn ? machine_alone : NULL,
+                       &done, &e);
     give_machines(r, n, unique, done, code, &e);
 }
 
@@ -585,7 +615,7 @@ void storm_read(struct storm *s, struct defender *d, struct storm_case cases[], 
         ids[i] = cases[i].alert_id;
         r.stubborn = r.stubborn || cases[i].stubborn;
     }
-    code = in_portions(s, ids, n, read_alerts, &r, r.stubborn, &done, &e);
+    code = in_portions(s, ids, n, read_alerts, &r, r.stubborn ? alert_alone : NULL, &done, &e);
     for (size_t i = 0; i < done; i++)
         cases[i].alone = !cases[i].reads.alert && !cases[i].missing;
     for (size_t i = done; i < n; i++) {
@@ -619,5 +649,5 @@ enum err_code storm_look(struct storm *s, struct defender *d, const char *const 
     struct looking l = {.d = d, .ids = ids, .looks = looks};
     size_t done;
 
-    return in_portions(s, ids, n, look_at, &l, false, &done, e); /* who fails looks alone */
+    return in_portions(s, ids, n, look_at, &l, NULL, &done, e); /* who fails looks alone */
 }

@@ -2757,6 +2757,33 @@ static void test_expand__lists_that_go_on_failing_get_shorter(void **state)
     }
 }
 
+/* Nor are those left unread that Defender lists in no way, not even one by itself, and gives to who asks for each. */
+static void test_expand__what_no_list_is_given_of_is_read_alone(void **state)
+{
+    static const char *const fails[] = {"/api/alerts?", "/api/machines?"};
+    enum { MANY = 20 };
+
+    (void)state;
+    for (size_t row = 0; row < sizeof fails / sizeof *fails; row++) {
+        struct short_lists x = {.fails = fails[row]};
+        int64_t ids[MANY];
+        struct rig r;
+
+        print_message("  row %zu\n", row);
+        rig_open(&r, RULES_MAIL_ONLY);
+        peer_answer_by(r.peer, say_short_lists, &x);
+        for (int i = 0; i < MANY; i++)
+            ids[i] = rig_push(&r, arena_fmt(r.arena, "da%d_-2", i), NULL);
+        for (int i = 0; i < 3 * 60; i++) {
+            atomic_store(&r.g->crowd[WORK_CASE], true);
+            rig_pass(&r, SECOND_MS, SECOND_MS);
+        }
+        for (int k = 0; k < MANY; k++)
+            assert_int_equal(rig_case(&r, ids[k]).state, CASE_DONE);
+        rig_close(&r);
+    }
+}
+
 /* Where one alert or machine spoils the lists that it is in, those beside it in a list of a few are read alone, and all
  * others in lists: two hundred by themselves would use up the tenant's calls. */
 static void test_expand__one_that_spoils_a_list_costs_a_few_calls(void **state)
@@ -3062,6 +3089,7 @@ int main(void)
         cmocka_unit_test(test_expand__what_waits_for_another_configuration_holds_no_alert_up),
         cmocka_unit_test(test_expand__a_case_that_nobody_knows_waits_by_any_clock),
         cmocka_unit_test(test_expand__lists_that_go_on_failing_get_shorter),
+        cmocka_unit_test(test_expand__what_no_list_is_given_of_is_read_alone),
         cmocka_unit_test(test_expand__one_that_spoils_a_list_costs_a_few_calls),
         cmocka_unit_test(test_expand__a_crowd_reads_nothing_for_a_tenant_that_is_gone),
         cmocka_unit_test(test_expand__a_crowd_judges_nothing_twice),

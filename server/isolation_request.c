@@ -311,10 +311,12 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
                           bool *ret_begin, struct err *e)
 {
     struct episode *x = &q->x;
-    bool newer = episode_is_newer(q->look, r);
     /* Isolated, says the ledger; but does Defender know of a release since? An older one is none, where the list does not
      * show our isolation: it may be behind. */
-    bool over = r->state == ISOLATION_ISOLATED && newer && ledger_is_free(r, q->look);
+    bool released = r->state == ISOLATION_ISOLATED && ledger_is_free(r, q->look);
+    /* A row of a time that is still to come was written before the clock was set back: then Defender's times alone say it. */
+    bool newer = episode_is_newer(q->look, r) || (released && r->updated > x->now + WORK_SKEW_MS);
+    bool over = released && newer;
     /* And somebody has asked anew: not isolated yet. */
     bool renewed = x->finding == FOUND_ISOLATE && over;
     const struct ledger_turn turn = turn_of(q);

@@ -1448,6 +1448,47 @@ static void test_isolation__a_list_that_lags_does_not_undo_a_confirmation(void *
     }
 }
 
+/* The row was written by a clock that was ahead, and is set right while nobody runs. What somebody has released since is not called
+ * isolated for that. */
+static void test_isolation__what_was_released_is_not_joined_by_a_clock_that_was_set_back(
+    void **state)
+{
+    struct rig r;
+    int64_t first, second;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_takes_isolate(&r, 1);
+    first = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    atomic_fetch_add(&r.hands.wall, 2 * HOUR_MS);
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    rig_says(&r, "GET", LIST, 0, 200,
+             list_of(&r, ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    (void)rig_work(&r);
+    assert_string_equal(rig_told(&r, first), "requested isolated");
+    atomic_fetch_sub(&r.hands.wall, 2 * HOUR_MS);
+    hands_turn(&r.hands, 5 * MINUTE_MS);
+    peer_forget(r.peer);
+    rig_says(&r, "GET", GET_ALERT, 0, 200,
+             "{\"id\":\"da2_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200,
+             list_of(&r, ACTION_DOC("a2", "Unisolate", "Succeeded", "null", "13:00") "," ACTION_DOC(
+                             ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    rig_says(&r, "POST", ISOLATE, 0, 201, ACTION_DOC("a9", "Isolate", "Pending", "null", "16:30"));
+    second = rig_push(&r, "da2_-1", MACHINE);
+    (void)rig_work(&r);
+    assert_string_equal(rig_told(&r, second), "requested");
+    assert_string_equal(rig_told(&r, first), "requested isolated released");
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_string_equal(rig_isolation(&r).action_id, "a9");
+    rig_close(&r);
+}
+
 #define RELEASE_ACTION "c3d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f"
 #define RELEASED                                                                                   \
     "{\"value\":[" ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null",                    \
@@ -3832,6 +3873,8 @@ int main(void)
         cmocka_unit_test(
             test_isolation__a_pending_isolation_after_a_release_is_not_called_isolated),
         cmocka_unit_test(test_isolation__a_list_that_lags_does_not_undo_a_confirmation),
+        cmocka_unit_test(
+            test_isolation__what_was_released_is_not_joined_by_a_clock_that_was_set_back),
         cmocka_unit_test(test_isolation__a_list_that_shows_no_release_of_ours_isolates_nothing),
         cmocka_unit_test(
             test_isolation__a_list_that_shows_our_release_under_way_keeps_nothing_free),

@@ -669,6 +669,12 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
+/* Was the package complete so long ago that its link is not waited for any more? By Defender's clock, if ours is ahead. */
+static bool is_past_its_link(const struct turn *t, const struct defender_action *a)
+{
+    return t->now - runtime_clock_ahead_ms(t->tenant) - a->updated_ms > LINK_FOR_MS;
+}
+
 static void follow(struct turn *t)
 {
     struct defender_action action = {0};
@@ -684,8 +690,8 @@ static void follow(struct turn *t)
         t->code = defender_package(t->tenant->defender, t->row.action_id, &t->link, &t->why);
         t->linkless = t->code != ERR_OK;
         t->now = clock_wall_ms(t->g->clock);
-        if (t->code && ((t->code != ERR_THROTTLED && t->now - action.updated_ms > LINK_FOR_MS) ||
-                        is_given_up(t, age)))
+        if (t->code &&
+            ((t->code != ERR_THROTTLED && is_past_its_link(t, &action)) || is_given_up(t, age)))
             t->code = ERR_OK; /* the package is there, in the portal; it comes without its link */
     }
     t->due = t->now + (wait > t->why.retry_ms ? wait : t->why.retry_ms);

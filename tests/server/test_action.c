@@ -870,6 +870,33 @@ static void test_action__links_to_packages_are_two_a_minute(void **state)
     }
 }
 
+/* By a clock that is hours ahead of Defender's a package that is just complete is not an old one, whose link is not waited for. */
+static void test_action__a_clock_that_is_ahead_keeps_no_link_from_anybody(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    open_with_mail(&r, "collect: {}");
+    rig_says_dated(&r, LIST, NOTHING, 0);
+    rig_says(&r, "POST", AT "/collect", 0, 201,
+             action_doc(&r, "CollectInvestigationPackage", "Pending"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    atomic_fetch_add(&r.hands.wall, 2 * HOUR_MS);
+    rig_says(&r, "GET", GET_ACTION ACTION "/getPackageUri", 2, 404,
+             "{\"error\":{\"code\":\"ResourceNotFound\"}}");
+    rig_says(&r, "GET", GET_ACTION ACTION "/getPackageUri", 0, 200,
+             "{\"value\":\"https://packages.example/p?sig=abc\"}");
+    rig_says_dated(&r, GET_ACTION, action_doc(&r, "CollectInvestigationPackage", "Succeeded"),
+                   2 * HOUR_MS);
+    rig_pass(&r, 2 * HOUR_MS, MINUTE_MS);
+    assert_int_equal(the_action(&r, id).state, ACTION_DONE);
+    assert_string_equal(rig_told(&r, id), "alert action_done");
+    assert_non_null(strstr(rig_words(&r, id), "https://packages.example/p?sig=abc"));
+    rig_close(&r);
+}
+
 /* cordon was away for days, and Defender gives no link then: the package is there all the same, as it has said. */
 static void test_action__a_package_without_its_link_is_not_called_unknown(void **state)
 {
@@ -1928,6 +1955,7 @@ int main(void)
         cmocka_unit_test(test_action__another_file_is_no_answer),
         cmocka_unit_test(test_action__a_retry_after_of_a_day_keeps_nobody_from_the_news),
         cmocka_unit_test(test_action__a_mail_does_not_wait_a_day_for_a_tag),
+        cmocka_unit_test(test_action__a_clock_that_is_ahead_keeps_no_link_from_anybody),
         cmocka_unit_test(test_action__a_package_without_its_link_is_not_called_unknown),
         cmocka_unit_test(test_action__old_facts_are_no_grounds),
         cmocka_unit_test(test_action__a_lost_answer_is_not_called_a_failure),

@@ -14,8 +14,8 @@
  *   6. the machine is protected, or that cannot be judged
  *   7. the source may only notify
  *   8. shadow mode: of the policy, the rule or the source
- * Where a person can be asked, 1, 4 and 6 become what he is asked about, all that apply, when nothing
- * else withholds. What was too old is read again after his yes, so that is asked about only when nothing else is.
+ * Where a person can be asked, 1, 4 and 6 become what he is asked about, all that apply (every line that protects the machine,
+ * or may), when nothing else withholds. What was too old is read again after his yes, so that is asked about only when nothing else is.
  * A rule that asks by itself asks about these, too; where safety.ask wants more persons than it does, or others, both ask.
  *
  * Nobody stays silent: where no rule matched, or something was withheld, and the rule tells nobody, an
@@ -41,6 +41,9 @@
 
 #define SENTENCE_MAX 16384 /* bytes */
 #define ID_SHOWN_MAX 140   /* bytes; an alert's id has 128 at most */
+
+/* Lines whose reasons a person is asked about; of more he is told how many. */
+#define PROTECTIONS_NAMED 4
 
 struct deciding {
     const struct policy *policy;
@@ -133,22 +136,50 @@ static const char *wrong_or_contradicted(struct arena *a, const struct facts *f)
     return other && *wanted ? other : wrong_machine(a, f);
 }
 
-/* NULL: no protection. Certain ones are named before doubtful ones. */
-static const char *protection(struct deciding *d)
+static const char *and_then(struct deciding *d, const char *before, const char *why)
 {
-    const char *why;
+    return before && why ? say(d->arena, "%s; %s", before, why) : before ? before : why;
+}
 
-    for (size_t i = 0; i < d->policy->n_protections; i++)
-        if (d->protections[i].result == TRUTH_TRUE) {
-            why = match_reason(&d->protections[i], d->arena);
-            return say(d->arena, "protected: %s", why ? why : "?");
-        }
-    for (size_t i = 0; i < d->policy->n_protections; i++)
-        if (d->protections[i].result == TRUTH_UNKNOWN) {
-            why = match_doubt(&d->protections[i], d->arena);
-            return say(d->arena, "perhaps protected: %s", why ? why : "?");
-        }
-    return NULL;
+/* What a line of safety.protected that is not false says. */
+static const char *why_protected(struct deciding *d, const struct match *line)
+{
+    const bool certain = line->result == TRUTH_TRUE;
+    const char *why = certain ? match_reason(line, d->arena) : match_doubt(line, d->arena);
+
+    return say(d->arena, "%sprotected: %s", certain ? "" : "perhaps ", why ? why : "?");
+}
+
+/* NULL: no protection. Certain ones are named before doubtful ones; max: how many of them. */
+static const char *protection(struct deciding *d, size_t max, size_t *ret_count)
+{
+    static const enum truth order[] = {TRUTH_TRUE, TRUTH_UNKNOWN};
+    const char *all = NULL;
+
+    *ret_count = 0;
+    for (size_t k = 0; k < sizeof order / sizeof *order; k++)
+        for (size_t i = 0; i < d->policy->n_protections; i++)
+            if (d->protections[i].result == order[k] && (*ret_count)++ < max)
+                all = and_then(d, all, why_protected(d, &d->protections[i]));
+    return all;
+}
+
+/* One is enough to withhold a step. */
+static const char *first_protection(struct deciding *d)
+{
+    size_t n;
+
+    return protection(d, 1, &n);
+}
+
+/* Who lets a step past them has all of them before him; and one that has come since is none that he has said yes to. */
+static const char *all_protections(struct deciding *d)
+{
+    size_t n;
+    const char *all = protection(d, PROTECTIONS_NAMED, &n);
+
+    return n > PROTECTIONS_NAMED ? say(d->arena, "%s; and %zu more", all, n - PROTECTIONS_NAMED)
+                                 : all;
 }
 
 static const char *in_shadow(struct deciding *d, const struct policy_rule *rule)
@@ -176,7 +207,7 @@ static const char *withhold(struct deciding *d, const struct policy_rule *rule, 
     if ((why = wrong_or_contradicted(d->arena, d->facts)))
         return why;
     *ret_hold = HOLD_PROTECTED;
-    if ((why = protection(d)))
+    if ((why = first_protection(d)))
         return why;
     *ret_hold = HOLD_SOURCE;
     if (!d->facts->may_isolate)
@@ -262,18 +293,13 @@ static bool is_out_of_question(struct deciding *d, const struct policy_rule *rul
     return wrong_machine(d->arena, d->facts) || !d->facts->may_isolate || in_shadow(d, rule);
 }
 
-static const char *and_then(struct deciding *d, const char *before, const char *why)
-{
-    return before && why ? say(d->arena, "%s; %s", before, why) : before ? before : why;
-}
-
 /* What a person is asked about; NULL: nothing. *ret_safety: safety demands it, whatever the rule says. */
 static const char *to_ask(struct deciding *d, const struct policy_rule *rule, bool *ret_safety)
 {
     const char *why = d->unjudged ? say(d->arena, "in doubt: %s", d->unjudged) : NULL;
 
     why = and_then(d, why, contradiction(d->arena, d->facts));
-    why = and_then(d, why, protection(d));
+    why = and_then(d, why, all_protections(d));
     *ret_safety = why != NULL;
     if (!why && rule->asks)
         why = say(d->arena, "rule '%s' asks a person", rule->name);

@@ -7,6 +7,7 @@
 #include "match.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -16,6 +17,7 @@
 
 #define DOUBT_VALUE_MAX 64 /* bytes of a foreign value inside a sentence */
 #define DOUBTS_MAX      4  /* sentences; more do not help anybody */
+#define HITS_MAX        8  /* elements in a reason; of more it says how many */
 
 /* ---- judging ----------------------------------------------------------------------------------- */
 
@@ -209,6 +211,66 @@ static const char *explain_doubt(struct judge *j, const struct field *f,
                      shown);
 }
 
+static int by_word(const void *a, const void *b)
+{
+    const char *const *x = a, *const *y = b;
+    int order = strcasecmp(*x, *y);
+
+    return order ? order : strcmp(*x, *y);
+}
+
+/* "no-isolate and tier-0": what a person's yes is held against does not hang on the order in which Defender sends them, and is
+ * another when one more has come. Sorts them. NULL: there are none, or memory ran out. */
+static const char *name_hits(struct judge *j, const char **hits, size_t n)
+{
+    const char *text = NULL;
+    size_t all = n;
+
+    n = 0;
+    if (all)
+        qsort(hits, all, sizeof *hits, by_word);
+    for (size_t i = 0; i < all; i++) /* each once */
+        if (!n || strcmp(hits[i], hits[n - 1]) != 0)
+            hits[n++] = hits[i];
+    for (size_t i = 0; i < n && i < HITS_MAX && !j->nomem; i++) {
+        const char *shown = field_shown(j->arena, hits[i], DOUBT_VALUE_MAX);
+
+        text = i && shown ? arena_fmt(j->arena, "%s and %s", text, shown) : shown;
+        j->nomem |= !text;
+    }
+    if (n > HITS_MAX && text)
+        text = arena_fmt(j->arena, "%s and %zu more", text, n - HITS_MAX);
+    j->nomem |= n && !text;
+    return text;
+}
+
+/* Does any of the values satisfy any operand? Those that do are p->hit. */
+static enum truth judge_values(struct judge *j, const struct condition *n,
+                               const struct field_value *value, struct predicate *p)
+{
+    const char **hits = arena_array(j->arena, value->count + 1, sizeof *hits);
+    enum truth result = TRUTH_FALSE;
+    size_t n_hits = 0;
+
+    j->nomem |= !hits;
+    for (size_t i = 0; i < value->count && hits; i++) {
+        enum truth t = TRUTH_FALSE;
+
+        for (size_t k = 0; k < n->n_operands && t != TRUTH_TRUE; k++) {
+            enum truth one = value->items[i].known && !j->gave_up
+                                 ? judge_item(j, n, &value->items[i], &n->operands[k])
+                                 : TRUTH_UNKNOWN;
+
+            t = one > t ? one : t;
+        }
+        if (t == TRUTH_TRUE)
+            hits[n_hits++] = value->items[i].text;
+        result = t > result ? t : result;
+    }
+    p->hit = hits ? name_hits(j, hits, n_hits) : NULL;
+    return result;
+}
+
 static enum truth judge_test(struct judge *j, const struct condition *n)
 {
     struct predicate *p = &j->predicates[n->from];
@@ -232,25 +294,14 @@ static enum truth judge_test(struct judge *j, const struct condition *n)
     } else if (value.missing) {
         result = TRUTH_UNKNOWN;
     } else {
-        for (size_t i = 0; i < value.count && result != TRUTH_TRUE; i++) {
-            enum truth t = TRUTH_FALSE;
-
-            for (size_t k = 0; k < n->n_operands && t != TRUTH_TRUE; k++) {
-                enum truth one = value.items[i].known && !j->gave_up
-                                     ? judge_item(j, n, &value.items[i], &n->operands[k])
-                                     : TRUTH_UNKNOWN;
-
-                t = one > t ? one : t;
-            }
-            if (t == TRUTH_TRUE)
-                p->hit = value.items[i].text;
-            result = t > result ? t : result;
-        }
+        result = judge_values(j, n, &value, p);
         if (n->op == FIELD_OP_NOT) {
             result = negate(result);
             p->hit = NULL;
         }
     }
+    if (j->nomem)
+        return TRUTH_UNKNOWN;
     p->result = result;
     p->seen = show_seen(j, n, &value);
     p->decisive = true; /* until a node above comes out otherwise */
@@ -359,8 +410,9 @@ const char *match_reason(const struct match *m, struct arena *a)
 
         if (!p->decisive)
             continue;
-        shown = strcmp(p->seen, "null") == 0 ? "missing" : p->hit ? p->hit : unquoted(a, p->seen);
-        shown = shown ? field_shown(a, shown, DOUBT_VALUE_MAX) : NULL;
+        shown = p->hit ? p->hit : strcmp(p->seen, "null") == 0 ? "missing" : unquoted(a, p->seen);
+        if (shown && !p->hit)
+            shown = field_shown(a, shown, DOUBT_VALUE_MAX);
         if (!shown)
             return NULL;
         buf_addf(&b, "%s%s is %s", said++ ? ", " : "", p->field, shown);

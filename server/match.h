@@ -45,7 +45,8 @@ struct predicate {
     const char *within; /* where it stands when not at the top: "any[2].not"; "" at the top */
     const char *wanted; /* JSON text of the operand, cut at 200 characters */
     const char *seen;   /* JSON text of the value, cut at 200 characters; "null": missing */
-    const char *hit; /* the element that satisfied it, as sent; NULL: none, or it is a negation */
+    const char
+        *hit; /* the elements that satisfied it, for people; NULL: none, or it is a negation */
     enum truth result;
     const char *doubt; /* result unknown: why, for people ("machine.value: Defender sent …") */
     bool decisive;     /* the condition came out as it did because of this one */

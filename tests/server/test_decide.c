@@ -376,6 +376,12 @@ static void test_decide__a_person_is_asked_where_a_yes_may_lift_it(void **state)
         {"safety asks about a protected machine",
          LISTS "safety: {ask: {}, protected: [{machine.os: Windows11}]}", HIGH,
          "a: email ask isolate[protected: machine.os is Windows11]"},
+        {"safety asks about all that protects it, and may",
+         LISTS "safety: {ask: {}, protected: [{machine.os: Linux}, {machine.name: dc-1}, "
+               "{machine.os: Windows11}, {machine.value: Normal}]}",
+         HIGH,
+         "a: email ask isolate[protected: machine.os is Windows11; protected: machine.value is Normal; "
+         "perhaps protected: machine.name: Defender sent no value]"},
         {"no yes makes a machine of an alert without one", ASKS "safety: {ask: {}}",
          "{'id':'da1','severity':'High','machineId':null}",
          "a: ask(the alert names no machine) isolate(the alert names no machine) email"},

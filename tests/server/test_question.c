@@ -999,6 +999,17 @@ static void test_question__an_heir_that_was_let_past_waits_for_a_replica_that_wa
 }
 
 /* Approved, and changed before the request leaves. */
+/* From now on the machine is this one. */
+static void is_read_as(struct rig *r, const char *machine)
+{
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(r, "GET", GET_MACHINE, 0, 200, machine);
+    rig_says(r, "GET", LIST, 0, 200, NOTHING);
+    rig_takes_isolate(r, 0);
+}
+
 static void test_question__a_machine_that_changed_makes_the_yes_void(void **state)
 {
     struct rig r;
@@ -1008,17 +1019,51 @@ static void test_question__a_machine_that_changed_makes_the_yes_void(void **stat
     scene(&r, RULES_ASK "safety: {protected: [{machine.tags: [tier-0]}]}\n");
     id = rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
-    peer_forget(r.peer);
-    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
-    rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
-    rig_says(&r, "GET", GET_MACHINE, 0, 200,
-             "{\"id\":\"" MACHINE "\",\"machineTags\":[\"tier-0\"]}");
-    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    rig_takes_isolate(&r, 0);
+    is_read_as(&r, "{\"id\":\"" MACHINE "\",\"machineTags\":[\"tier-0\"]}");
     yes(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: the approval is void"));
     rig_close(&r);
+}
+
+/* Nor is it one past what protects the machine since, whatever protected it when people were asked: somebody has put that there
+ * meanwhile, so that nobody isolates it. */
+static void test_question__what_protects_a_machine_since_is_let_past_by_nobody(void **state)
+{
+#define PROTECTED(lines) RULES_ISOLATE_AND_MAIL "safety: {ask: {}, protected: [" lines "]}\n"
+#define TAGGED(tags, value)                                                                        \
+    "{\"id\":\"" MACHINE "\",\"machineTags\":[" tags "],\"deviceValue\":\"" value "\"}"
+    static const struct {
+        const char *label, *rules, *asked, *then;
+        bool isolated;
+    } rows[] = {
+        {"another line", PROTECTED("{machine.tags: [tier-0]}, {machine.value: High}"),
+         TAGGED("\"tier-0\"", "Normal"), TAGGED("\"tier-0\"", "High"), false},
+        {"another tag of the same line", PROTECTED("{machine.tags: [tier-0, no-isolate]}"),
+         TAGGED("\"tier-0\"", "Normal"), TAGGED("\"tier-0\",\"no-isolate\"", "Normal"), false},
+        {"the same tags in another order", PROTECTED("{machine.tags: [tier-0, no-isolate]}"),
+         TAGGED("\"tier-0\",\"no-isolate\"", "Normal"),
+         TAGGED("\"no-isolate\",\"tier-0\"", "Normal"), true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        scene(&r, rows[i].rules);
+        is_read_as(&r, rows[i].asked);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_non_null(strstr(newest(&r).what, "protected: machine.tags is "));
+        is_read_as(&r, rows[i].then);
+        yes(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].isolated);
+        if (!rows[i].isolated)
+            assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: the approval is void"));
+        rig_close(&r);
+    }
 }
 
 /* The alert's words have changed since: what a person has said yes to is done as he saw it. */
@@ -3631,6 +3676,7 @@ int main(void)
         cmocka_unit_test(
             test_question__an_heir_that_was_let_past_waits_for_a_replica_that_was_told),
         cmocka_unit_test(test_question__a_machine_that_changed_makes_the_yes_void),
+        cmocka_unit_test(test_question__what_protects_a_machine_since_is_let_past_by_nobody),
         cmocka_unit_test(test_question__what_was_said_yes_to_is_done_as_it_was_seen),
         cmocka_unit_test(test_question__a_yes_is_for_the_machine_that_was_asked_about),
         cmocka_unit_test(test_question__a_yes_is_to_one_type_of_isolation),

@@ -444,10 +444,29 @@ static enum err_code check_confirmed(struct step *s, const struct step_record *r
     return ERR_OK;
 }
 
+/* Has a person said that it goes on after this step, which was not done? By the policy in force: under another one he, or others,
+ * may have to say so. *ret_newer: he has, by one that this replica may not have been told of yet. */
+static enum err_code find_word(struct step *s, const struct step_record *failed, bool *ret,
+                               bool *ret_newer, struct err *e)
+{
+    const struct config *config = s->runtime->config;
+    struct approval approval;
+    enum err_code code = store_question_goes_on(s->engine->store, s->c->id, failed->n,
+                                                policy_hash(config->policy), ret, e);
+
+    if (code || *ret)
+        return code;
+    code = store_approval(s->engine->store, s->arena, s->c->id, &approval, e);
+    *ret_newer = !code && grounds_may_be_newer(&approval, config, s->engine,
+                                               clock_wall_ms(s->engine->clock));
+    return code;
+}
+
 /* The step before number n of steps that was not done, and after which a person is to say how to go on; NULL:
- * there is none, or he has. */
+ * there is none, or he has. *ret_newer: as of find_word. */
 static enum err_code find_open_failure(struct step *s, const struct step_record *steps, size_t n,
-                                       const struct step_record **ret, struct err *e)
+                                       const struct step_record **ret, bool *ret_newer,
+                                       struct err *e)
 {
     const struct handler *h = handler_find(steps[n].handler);
     enum err_code code = ERR_OK;
@@ -464,7 +483,7 @@ static enum err_code find_open_failure(struct step *s, const struct step_record 
         then = json_get_string(args, "on_failure");
         if (!then || strcmp(then, "ask") != 0)
             continue;
-        code = store_question_goes_on(s->engine->store, s->c->id, steps[i].n, &goes_on, e);
+        code = find_word(s, &steps[i], &goes_on, ret_newer, e);
         if (!code && !goes_on)
             *ret = &steps[i];
     }
@@ -588,7 +607,7 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t n_st
     const struct step_record *failed = NULL;
     enum outcome outcome;
     enum err_code code = ERR_OK;
-    bool later = false, second = false;
+    bool later = false, second = false, newer = false;
 
     s->n = record->n;
     s->written = false;
@@ -599,7 +618,11 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t n_st
     if (!code && later)
         return WENT_ON;
     if (!code && !d.why)
-        code = find_open_failure(s, steps, at, &failed, &why);
+        code = find_open_failure(s, steps, at, &failed, &newer, &why);
+    if (!code && failed && newer) { /* left to the replica that was told, or until this one is */
+        engine_give_back(s->engine, s->work, ENGINE_NEWER_CONFIG_LOOK_MS);
+        return WENT_LATER;
+    }
     if (!code && failed)
         code = find_second(s, failed, &second, &why);
     if (code)

@@ -588,6 +588,7 @@ static enum err_code read_approval(struct db_tx *tx, void *arg, struct err *e)
 
 struct going_on {
     int64_t case_id, n;
+    const char *policy;
     bool found;
 };
 
@@ -599,16 +600,16 @@ static enum err_code read_going_on(struct db_tx *tx, void *arg, struct err *e)
         db_query(tx, e, &rows,
                  "SELECT 1 FROM question_cases m JOIN questions q ON q.id = m.question_id"
                  " WHERE m.case_id = $1 AND m.n = $2 AND m.spent = 0 AND q.kind = 'failure'"
-                 " AND q.state = 'approved' LIMIT 1",
-                 "ii", r->case_id, r->n);
+                 " AND q.state = 'approved' AND q.policy = $3 LIMIT 1",
+                 "iit", r->case_id, r->n, r->policy);
 
     return code ? code : store_take_any(rows, &r->found, e);
 }
 
-enum err_code store_question_goes_on(struct store *s, int64_t case_id, int64_t n, bool *ret,
-                                     struct err *e)
+enum err_code store_question_goes_on(struct store *s, int64_t case_id, int64_t n,
+                                     const char *policy, bool *ret, struct err *e)
 {
-    struct going_on r = {.case_id = case_id, .n = n};
+    struct going_on r = {.case_id = case_id, .n = n, .policy = policy};
     enum err_code code = db_read(s->db, read_going_on, &r, e);
 
     if (!code)

@@ -84,9 +84,9 @@ enum err_code store_question_of_case(struct store *s, struct arena *a, int64_t c
                                      size_t limit, struct question_record **ret, size_t *ret_count,
                                      struct err *e);
 enum err_code store_question_count(struct store *s, int64_t ret[QUESTION_STATES], struct err *e);
-/** Has a person said that what stands behind step n, which failed, is to be done all the same? */
-enum err_code store_question_goes_on(struct store *s, int64_t case_id, int64_t n, bool *ret,
-                                     struct err *e);
+/** Has a person said, under this policy, that what stands behind step n, which failed, is to be done all the same? */
+enum err_code store_question_goes_on(struct store *s, int64_t case_id, int64_t n,
+                                     const char *policy, bool *ret, struct err *e);
 enum err_code store_approval(struct store *s, struct arena *a, int64_t case_id,
                              struct approval *ret, struct err *e);
 

@@ -1430,6 +1430,37 @@ static void test_question__a_failure_asks_how_to_go_on(void **state)
     }
 }
 
+/* Who says that it goes on says so under a policy: by another one more persons may have to say so, or others. */
+static void test_question__a_word_to_go_on_is_to_a_policy(void **state)
+{
+    enum question_state now;
+    struct err e = {0};
+    struct rig r;
+    int64_t id = fail_the_tag(&r, 403), first;
+
+    (void)state;
+    first = newest(&r).id;
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    engine_use(r.g,
+               rig_runtime(&r, RULES_FAILURE "safety: {ask: {people: 2, approvers: [b@x.example, "
+                                             "c@x.example]}}\n"));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_int_equal(rig_case(&r, id).state, CASE_WAITING);
+    assert_true(newest(&r).id != first);
+    assert_int_equal(newest(&r).kind, QUESTION_FAILURE);
+    assert_int_equal(newest(&r).people, 2);
+    assert_int_equal(say_by_link(&r, "a@x.example", true, &e), ERR_CONFLICT);
+    assert_int_equal(say_by_link(&r, "b@x.example", true, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_int_equal(say_by_link(&r, "c@x.example", true, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_seen(&r, "POST", SCAN), 1);
+    rig_close(&r);
+}
+
 /* The machine is isolated when people are asked about the rest: they hear that this was not done, too. */
 static void test_question__what_is_withheld_behind_the_isolation_is_told(void **state)
 {
@@ -3639,6 +3670,7 @@ int main(void)
         cmocka_unit_test(test_question__a_late_yes_to_what_is_not_asked_for_any_more_does_nothing),
         cmocka_unit_test(test_question__a_yes_outlasts_a_failed_read),
         cmocka_unit_test(test_question__a_failure_asks_how_to_go_on),
+        cmocka_unit_test(test_question__a_word_to_go_on_is_to_a_policy),
         cmocka_unit_test(test_question__what_is_withheld_behind_the_isolation_is_told),
         cmocka_unit_test(test_question__how_the_isolation_of_a_case_that_failed_ends_is_told),
         cmocka_unit_test(test_question__how_the_isolation_of_a_dropped_case_has_ended_is_told),

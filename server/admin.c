@@ -7,6 +7,7 @@
 #include "admin.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -305,9 +306,10 @@ typedef enum err_code (*desk_fn)(struct engine *g, const struct desk_order *o, s
 static unsigned order(struct page *p, const char *what, desk_fn give, const char *done)
 {
     struct json_out o = JSON_OUT(&p->out);
-    bool waits = false;
-    struct desk_order order = {.ret_waits = &waits};
+    const char *left = NULL;
+    struct desk_order order = {.ret_besides = &left};
     const char *duration = NULL;
+    char status[80]; /* words of ours */
 
     if (what && path_id(p, what, &order.id))
         return status_of(p->e.code);
@@ -321,7 +323,8 @@ static unsigned order(struct page *p, const char *what, desk_fn give, const char
     if (give(p->a->o.engine, &order, &p->e))
         return status_of(p->e.code);
     json_out_object(&o, NULL);
-    json_out_string(&o, "status", waits ? "answered: yes; another person must say yes, too" : done);
+    (void)snprintf(status, sizeof status, "%s%s%s", done, left ? "; " : "", left ? left : "");
+    json_out_string(&o, "status", status);
     if (what)
         json_out_id(&o, what, order.id);
     json_out_object_end(&o);

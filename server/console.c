@@ -69,7 +69,8 @@ static const struct order_route {
     {"/isolations/*/extend", "isolation", 0, desk_extend, "/isolations/*", "extended",
      "The isolation stays; people are asked again after that time."},
     {"/questions/*/approve", "question", 0, desk_approve, "/questions/*", "approved",
-     "Your yes is written. What waited for it goes on, unless another person must say yes, too."},
+     "Your yes is written. What waited for it goes on, unless another person must say yes, too, or another question about "
+     "it follows."},
     {"/questions/*/refuse", "question", 0, desk_refuse, "/questions/*", "refused",
      "Your no is written: nothing is done."},
     {"/hunts/*/run", "hunt", BY_NAME, NULL, "/", "ordered",

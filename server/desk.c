@@ -385,6 +385,18 @@ static const char *given(const char *text)
     return is_given(text) ? text : NULL;
 }
 
+/* What a yes to this question was not enough for. That it cannot be found out is no reason to say that the yes was not
+ * written. */
+static const char *besides(struct engine *g, int64_t question, enum question_state state)
+{
+    bool followed = false;
+
+    if (state == QUESTION_OPEN)
+        return "another person must say yes, too";
+    (void)store_question_is_followed(g->store, question, &followed, NULL);
+    return followed ? "it takes a yes to another question, too" : NULL;
+}
+
 static enum err_code answer(struct engine *g, const struct desk_order *o, bool yes, struct err *e)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
@@ -396,8 +408,8 @@ static enum err_code answer(struct engine *g, const struct desk_order *o, bool y
     enum question_state state;
     enum err_code code = question_answer(g, &a, &state, e);
 
-    if (!code && o->ret_waits)
-        *o->ret_waits = state == QUESTION_OPEN;
+    if (!code && yes && o->ret_besides)
+        *o->ret_besides = besides(g, o->id, state);
     return code;
 }
 

@@ -22,8 +22,9 @@ struct desk_order {
     /* the machine as he calls it, by name or id; NULL: he named an isolation */
     const char *machine;
     int64_t for_ms; /* desk_extend: from now */
-    /* desk_approve: written on success: another person must say yes, too; NULL: nobody wants to know */
-    bool *ret_waits;
+    /* desk_approve: written on success: what it takes besides this yes, for people; NULL: nothing. Static storage. NULL:
+     * nobody wants to know */
+    const char **ret_besides;
 };
 
 /**

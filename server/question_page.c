@@ -49,6 +49,7 @@ struct view {
     struct answer_record *answers;
     size_t n_cases, n_answers;
     int64_t total;
+    bool followed; /* by another question: a yes to this one is not enough */
     struct pause pause;
 };
 
@@ -66,6 +67,8 @@ static enum err_code view_fn(struct db_tx *tx, void *arg, struct err *e)
         code = question_cases(tx, v->arena, id, 0, CASES_SHOWN, &v->cases, &v->n_cases, e);
     if (!code)
         code = answer_list(tx, v->arena, id, &v->answers, &v->n_answers, e);
+    if (!code)
+        code = question_is_followed(tx, id, &v->followed, e);
     return code ? code : pause_read(tx, v->rt, v->arena, &v->pause, e);
 }
 
@@ -265,9 +268,10 @@ static void answer(struct question_page *p, struct http_request *r, const struct
     code = question_answer(p->g, &a, &state, &e);
     said = code                     ? e.text
            : state == QUESTION_OPEN ? "Your yes is written. Another person must say yes, too."
-           : a.yes && v->pause.on   ? "Your yes is written."
-           : a.yes                  ? "Your yes is written: what waited for it goes on."
-                                    : "Your no is written: nothing is done.";
+           : a.yes && v->followed ? "Your yes is written. It takes a yes to another question, too."
+           : a.yes && v->pause.on ? "Your yes is written."
+           : a.yes                ? "Your yes is written: what waited for it goes on."
+                                  : "Your no is written: nothing is done.";
     if ((code && code != ERR_CONFLICT) || db_read(p->g->store->db, view_fn, v, &e)) {
         log_event(LOG_ERROR, "answer_not_written", LOG_ID("question", v->q.id),
                   LOG_ID("case", about(v)), LOG_ERR(&e));

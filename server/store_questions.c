@@ -219,6 +219,19 @@ enum err_code question_count_cases(struct db_tx *tx, int64_t id, int64_t *ret, s
     return code ? code : store_take_int(rows, ret, e);
 }
 
+enum err_code question_is_followed(struct db_tx *tx, int64_t id, bool *ret, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT 1 FROM question_cases m JOIN steps s ON s.case_id = m.case_id"
+                 " AND s.n > m.n WHERE m.question_id = $1 AND m.spent = 0 AND s.handler = 'ask'"
+                 " AND s.state = 'waiting' LIMIT 1",
+                 "i", id);
+
+    return code ? code : store_take_any(rows, ret, e);
+}
+
 enum err_code question_count_machines(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e)
 {
     struct db_rows *rows;
@@ -611,6 +624,28 @@ enum err_code store_question_goes_on(struct store *s, int64_t case_id, int64_t n
 {
     struct going_on r = {.case_id = case_id, .n = n, .policy = policy};
     enum err_code code = db_read(s->db, read_going_on, &r, e);
+
+    if (!code)
+        *ret = r.found;
+    return code;
+}
+
+struct following {
+    int64_t id;
+    bool found;
+};
+
+static enum err_code read_following(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct following *r = arg;
+
+    return question_is_followed(tx, r->id, &r->found, e);
+}
+
+enum err_code store_question_is_followed(struct store *s, int64_t id, bool *ret, struct err *e)
+{
+    struct following r = {.id = id};
+    enum err_code code = db_read(s->db, read_following, &r, e);
 
     if (!code)
         *ret = r.found;

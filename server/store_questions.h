@@ -84,6 +84,8 @@ enum err_code store_question_of_case(struct store *s, struct arena *a, int64_t c
                                      size_t limit, struct question_record **ret, size_t *ret_count,
                                      struct err *e);
 enum err_code store_question_count(struct store *s, int64_t ret[QUESTION_STATES], struct err *e);
+/** question_is_followed from outside of a transaction. */
+enum err_code store_question_is_followed(struct store *s, int64_t id, bool *ret, struct err *e);
 /** Has a person said, under this policy, that what stands behind step n, which failed, is to be done all the same? */
 enum err_code store_question_goes_on(struct store *s, int64_t case_id, int64_t n,
                                      const char *policy, bool *ret, struct err *e);
@@ -122,6 +124,8 @@ enum err_code question_cases(struct db_tx *tx, struct arena *a, int64_t id, int6
                              size_t limit, struct question_case **ret, size_t *ret_count,
                              struct err *e);
 enum err_code question_count_cases(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e);
+/** Does another `ask` of its case's verdict wait behind it, so that a yes to it is not enough? */
+enum err_code question_is_followed(struct db_tx *tx, int64_t id, bool *ret, struct err *e);
 /** Of how many machines they are; one that nobody knows counts by its alert. */
 enum err_code question_count_machines(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e);
 /** How many of them are isolated all the same, for something else. */

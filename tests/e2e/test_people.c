@@ -713,6 +713,52 @@ static void test_people__the_first_of_two_hears_that_another_must_say_yes(void *
     house_stop(h);
 }
 
+/* Nor does a yes that another question follows, of other people, say that it goes on. */
+static void test_people__a_yes_that_another_question_follows_says_so(void **state)
+{
+    static const char safety[] = "safety:\n  protected: [{machine.name: {glob: '*ws-*'}}]\n"
+                                 "  ask: {people: 2, approvers: [ann@x.example, bob@x.example]}\n";
+    static const bool by_link[] = {true, false};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof by_link / sizeof *by_link; i++) {
+        AUTO(arena_freep) struct arena *a = arena_new(0);
+        struct mailed *mails;
+        struct house *h = open_question_of(a, RULES, safety, &mails);
+        AUTO(auto_free)
+        char *config = house_write_file(
+            h, "people.yaml",
+            arena_fmt(a, "admin: {address: '%s'}\n", h->admin + strlen("http://")));
+        char id[20], other[20];
+        const char *const args[] = {"approve", id, "-c", config, NULL};
+
+        house_wait_question(h, 1, id);
+        if (by_link[i]) {
+            struct fetched f;
+
+            assert_int_equal(
+                visit(h, "POST", mail_to(mails, "ann@x.example")->link, FORM, "answer=approve", &f),
+                200);
+            assert_non_null(strstr(f.body, "It takes a yes to another question, too."));
+            assert_null(strstr(f.body, "goes on"));
+            fetched_clear(&f);
+        } else {
+            AUTO(auto_free) char *out = NULL;
+
+            assert_int_equal(house_run(h, &out, args), 0);
+            assert_string_equal(
+                out, arena_fmt(a,
+                               "question %s: answered: yes; it takes a yes to another question, "
+                               "too\n",
+                               id));
+        }
+        house_wait_question(h, 1, other);
+        assert_string_not_equal(other, id);
+        assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 0);
+        house_stop(h);
+    }
+}
+
 /* Who answers waits for Entra's keys when cordon is told to stop: his request's head, the token in it, must be there still
  * when the fetch is given up and the next proof is tried. */
 static void test_people__a_stop_while_keys_are_fetched_is_clean(void **state)
@@ -840,6 +886,7 @@ int main(void)
         cmocka_unit_test(test_people__who_proves_nothing_cannot_flood_the_log),
         cmocka_unit_test(test_people__one_person_is_one_whatever_his_tokens_call_him),
         cmocka_unit_test(test_people__the_first_of_two_hears_that_another_must_say_yes),
+        cmocka_unit_test(test_people__a_yes_that_another_question_follows_says_so),
         cmocka_unit_test(test_people__a_stop_while_keys_are_fetched_is_clean),
         cmocka_unit_test(test_people__a_certificate_proves_who_answers),
     };

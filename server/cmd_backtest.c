@@ -12,6 +12,7 @@
 #include "backtest_feed.h"
 #include "buf.h"
 #include "config.h"
+#include "config_hunts.h"
 #include "json.h"
 #include "rest.h"
 #include "runtime.h"
@@ -136,7 +137,23 @@ static struct stream *oldest(struct stream *streams, size_t n)
     return first;
 }
 
-static enum err_code run(struct backtest *b, struct stream *streams, size_t n, struct err *e)
+/* An alert that a hunt has made is the hunt's where that may have nothing isolated, as it is whoever pushes it (grounds_source). */
+static void find_source(const struct config *c, const struct stream *s, struct facts *f)
+{
+    const struct config_hunt *hunt =
+        f->may_isolate ? config_hunt_held_back(c, f->source, s->tenant->name,
+                                               json_get_string(f->alert, "title"),
+                                               json_get_string(f->alert, "description"))
+                       : NULL;
+
+    if (hunt) {
+        f->source = hunt->source;
+        f->may_isolate = hunt->may_isolate;
+    }
+}
+
+static enum err_code run(const struct config *c, struct backtest *b, struct stream *streams,
+                         size_t n, struct err *e)
 {
     enum err_code code = ERR_OK;
     struct stream *s;
@@ -144,14 +161,15 @@ static enum err_code run(struct backtest *b, struct stream *streams, size_t n, s
     for (size_t i = 0; i < n && !code; i++)
         code = feed_next(streams[i].feed, &streams[i].head, e);
     while (!code && (s = oldest(streams, n))) {
-        const struct facts f = {.tenant = s->tenant->name,
-                                .source = s->origin ? s->origin->name : NULL,
-                                .may_isolate = s->origin && s->origin->may_isolate,
-                                .alert_id = json_get_string(s->head.alert, "id"),
-                                .alert = s->head.alert,
-                                .machine = s->head.machine,
-                                .read_ms = s->head.created_ms};
+        struct facts f = {.tenant = s->tenant->name,
+                          .source = s->origin ? s->origin->name : NULL,
+                          .may_isolate = s->origin && s->origin->may_isolate,
+                          .alert_id = json_get_string(s->head.alert, "id"),
+                          .alert = s->head.alert,
+                          .machine = s->head.machine,
+                          .read_ms = s->head.created_ms};
 
+        find_source(c, s, &f);
         code = backtest_add(b, &f, e);
         if (!code)
             code = feed_next(s->feed, &s->head, e);
@@ -216,7 +234,7 @@ static enum err_code judge_all(struct config *config, const struct policy *polic
     if (!code)
         code = open_streams(rt, o, a, from, to, streams, &n, e);
     if (!code)
-        code = run(b, streams, n, e);
+        code = run(rt->config, b, streams, n, e);
     if (!code) {
         backtest_write(b, out);
         code = buf_failed(out) ? err_set(e, buf_failed(out), "the outcome") : ERR_OK;

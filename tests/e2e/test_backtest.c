@@ -425,6 +425,37 @@ static void test_backtest__of_another_policy(void **state)
     house_stop(h);
 }
 
+/* An alert that a hunt has made is that one's, whoever brings it: nobody's right goes beyond the hunt's, as when cordon serves. */
+static void test_backtest__of_what_a_hunt_has_made(void **state)
+{
+    static const struct house_options o = {
+        .rules = "  - {name: all, do: [isolate: {}]}\n",
+        .more =
+            "hunts:\n  - {name: dumps, tenant: contoso, schedule: '@hourly', query: Q, may: [notify],"
+            " do: [case: {severity: High, title: Found, description: A dump}]}\n",
+        .not_yet = true};
+    static const char *const titles[] = {"Found", "Something else"};
+    struct house *h = house_start(&o);
+    AUTO(json_freep) struct json *doc = NULL;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        sim_tellf(h->sim, "/machines", "{\"id\":\"%040d\"}", i + 1);
+        sim_tellf(
+            h->sim, "/alerts",
+            "{\"id\":\"da%d_-1\",\"severity\":\"High\",\"machineId\":\"%040d\",\"title\":\"%s\","
+            "\"description\":\"A dump\"}",
+            i, i + 1, titles[i]);
+    }
+    doc = backtest(h, WORDS("backtest", "-c", h->config_file, "--json"));
+    assert_int_equal(json_get_int64(doc, "alerts", -1), 2);
+    assert_int_equal(json_get_int64(json_get(doc, "isolations"), "requested", -1), 1);
+    assert_int_equal(
+        of(json_get(doc, "withheld"), "why", "source hunt:dumps may only notify", NULL, "alerts"),
+        1);
+    house_stop(h);
+}
+
 /* Whose alerts they would have been: the first that may isolate, be it nobody who pushes. */
 static void test_backtest__of_what_is_polled(void **state)
 {
@@ -484,6 +515,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_backtest__equals_a_count_by_hand_and_writes_nothing),
         cmocka_unit_test(test_backtest__of_another_policy),
+        cmocka_unit_test(test_backtest__of_what_a_hunt_has_made),
         cmocka_unit_test(test_backtest__of_what_is_polled),
     };
 

@@ -79,6 +79,30 @@ static void hinted(void *ctx)
     engine_kick(ctx);
 }
 
+/* mail.to may be another by now. */
+static void ask_now(struct engine *g)
+{
+    struct err e;
+
+    atomic_store(&g->asks_owed, true);
+    if (engine_ask_owed(g, &e))
+        log_event(LOG_WARN, "not_hurried", LOG_ERR(&e));
+}
+
+enum err_code engine_ask_owed(struct engine *g, struct err *e)
+{
+    enum err_code code;
+
+    if (!atomic_load(&g->asks_owed))
+        return ERR_OK;
+    code = store_work_ask_now(g->store, e);
+    if (code)
+        return code;
+    atomic_store(&g->asks_owed, false);
+    engine_kick(g);
+    return ERR_OK;
+}
+
 enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], struct err *e)
 {
     const struct workers_options options = {
@@ -104,7 +128,6 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
         .ctx = g,
     };
     enum err_code code = ERR_OK;
-    struct err why;
 
     /* SQLite's lock file says that this process is alone with the store, so every lease is a dead one's. Among
      * replicas leases run out. */
@@ -113,8 +136,8 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
     memcpy(g->runs, runs, sizeof g->runs);
     if (!code)
         code = runtime_keep(g->runtime, g->store, e);
-    if (!code && store_work_ask_now(g->store, &why)) /* mail.to may be another since the last run */
-        log_event(LOG_WARN, "not_hurried", LOG_ERR(&why));
+    if (!code) /* it may be since the last run */
+        ask_now(g);
     if (!code)
         code = workers_start(&options, &g->workers, e);
     return code ? code : db_listen(g->store->db, hinted, g, e);
@@ -235,8 +258,8 @@ void engine_use(struct engine *g, struct runtime *r)
     runtime_unref(old);
     if (store_work_try_now(g->store, &e))
         log_event(LOG_WARN, "not_hurried", LOG_ERR(&e)); /* they come when they are due */
-    if (others && store_work_ask_now(g->store, &e))
-        log_event(LOG_WARN, "not_hurried", LOG_ERR(&e));
+    if (others)
+        ask_now(g);
     engine_kick(g);
 }
 

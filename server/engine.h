@@ -53,6 +53,7 @@ struct engine {
     int64_t began_wall_ms;         /* the same, as the wall clock stood then */
     _Atomic int64_t here_since_ms; /* mono: due work was looked for since then, without a pause */
     atomic_bool crowd[WORK_KINDS]; /* more of it was due than could be claimed */
+    atomic_bool asks_owed;         /* engine_ask_owed */
     /* the notice that waits for its answer for long, one at a time (ways.c); 0: none does */
     _Atomic int64_t patient;
     pthread_mutex_t lock; /* of what follows */
@@ -101,6 +102,9 @@ enum err_code engine_unknown(struct db_tx *tx, struct engine *g, const struct ru
 /** Puts another into force, taking over the reference; budgets go on as they stand. Cases that were tried in
  *  vain are tried again at once: the new one may be the cure. */
 void engine_use(struct engine *g, struct runtime *r);
+/** Whom a question is to be asked may have changed with that, or while cordon was away: each open one has a look. Tries again
+ *  what the store did not take then; ERR_OK where there is nothing of the kind. */
+enum err_code engine_ask_owed(struct engine *g, struct err *e);
 /** Notes that a row's POST is under way in this process, until engine_post_ended. A lease is measured by the wall
  *  clock, which may jump: this is not. False: there is one already, or one that rests. Any thread. */
 bool engine_post_begins(struct engine *g, int64_t row_id);

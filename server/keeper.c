@@ -69,8 +69,9 @@ static const struct {
     enum err_code (*begin)(struct engine *g, struct err *e);
     const char *what;
 } rounds[] = {
-    {watch_heartbeats, "heartbeats"}, {ways_watch, "ways"},           {polling_start, "polling"},
-    {hunting_start, "hunts"},         {reconcile_start, "reconcile"},
+    {watch_heartbeats, "heartbeats"}, {ways_watch, "ways"},
+    {polling_start, "polling"},       {hunting_start, "hunts"},
+    {reconcile_start, "reconcile"},   {engine_ask_owed, "questions"},
 };
 
 #define N_ROUNDS (sizeof rounds / sizeof rounds[0])

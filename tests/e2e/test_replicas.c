@@ -279,6 +279,49 @@ static void test_replicas__a_reload_begins_its_rounds_when_the_store_is_back(voi
     free(schema);
 }
 
+/* So is who came into mail.to while a question is open: he hears of it before its time is over, and needs no other reload. */
+static void test_replicas__who_comes_while_the_store_is_away_is_asked_when_it_is_back(void **state)
+{
+    static const struct postgres_options options = {.tcp = true};
+    char url[POSTGRES_URL_MAX], sql[400], id[20];
+    struct house *h;
+    char *schema;
+
+    (void)state;
+    if (!postgres_start(&options)) {
+        skip();
+        return; /* for the analyzer: skip() does not come back */
+    }
+    h = house_start(&(struct house_options){
+        .store_url = postgres_url(url),
+        .rules = "  - name: contain\n    do: [ask: {}, isolate: {}, email: {}]\n"});
+    sim_tell(h->sim, "/machines", "{\"id\":\"9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f0\"}");
+    sim_tell(h->sim, "/alerts",
+             "{\"id\":\"da0_-1\",\"severity\":\"High\","
+             "\"machineId\":\"9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f0\"}");
+    json_free(house_push(h, "da0_-1", NULL, 202));
+    house_wait_question(h, 1, id);
+    json_free(sim_wait_mails(h->sim, 1, SOON));
+    schema = postgres_sql("SELECT relnamespace::regnamespace FROM pg_class WHERE relname = 'work'"
+                          " ORDER BY oid DESC LIMIT 1");
+    (void)snprintf(sql, sizeof sql,
+                   "CREATE FUNCTION %s.away() RETURNS trigger LANGUAGE plpgsql AS"
+                   " $$ BEGIN RAISE EXCEPTION 'away'; END $$; CREATE TRIGGER away BEFORE UPDATE ON"
+                   " %s.work FOR EACH ROW WHEN (OLD.kind = 8) EXECUTE FUNCTION %s.away()",
+                   schema, schema, schema); /* WORK_QUESTION */
+    free(postgres_sql(sql));
+    house_edit(h, "to: [soc@contoso.example]", "to: [soc@contoso.example, new@contoso.example]");
+    house_cordon_signal(h, SIGHUP);
+    house_wait_log(h, "\"event\":\"reloaded\"", 1, SOON);
+    (void)snprintf(sql, sizeof sql, "DROP TRIGGER away ON %s.work", schema);
+    free(postgres_sql(sql));
+    AUTO(json_freep) struct json *mails = sim_wait_mails(h->sim, 2, SOON);
+    const struct json *second = json_next(json_first(json_get(mails, "mails")));
+    assert_string_equal(json_string(json_first(json_get(second, "rcpt"))), "new@contoso.example");
+    house_stop(h);
+    free(schema);
+}
+
 /* Has h's process ended by itself, and with this code? */
 static bool has_ended(struct house *h, int code)
 {
@@ -349,6 +392,7 @@ int main(void)
         T(a_store_that_is_away_keeps_no_signal_waiting),
         T(a_store_that_hangs_keeps_no_end_waiting),
         cmocka_unit_test(test_replicas__what_a_far_end_says_is_cut_at_a_character),
+        cmocka_unit_test(test_replicas__who_comes_while_the_store_is_away_is_asked_when_it_is_back),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

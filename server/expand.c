@@ -467,8 +467,14 @@ static enum err_code keep_steps(struct expansion *x, struct err *e)
         const struct handler *h = handler_find(s->handler);
         struct err why = {0};
 
-        x->voided[i] = s->state == STEP_WAITING && h && h->acts &&
-                       compare(x, i, &approval, &why) == ERR_REFUSED;
+        if (s->state == STEP_WAITING && h && h->acts)
+            code = compare(x, i, &approval, &why);
+        if (code && code != ERR_REFUSED) { /* not known: nothing is done by that */
+            *e = why;
+            return code;
+        }
+        x->voided[i] = code == ERR_REFUSED;
+        code = ERR_OK;
         if (!x->voided[i] && s->state == STEP_WAITING)
             renew(x, i);
         if (!x->voided[i])

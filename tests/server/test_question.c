@@ -6,6 +6,7 @@
 #include "desk.h"
 #include "id.h"
 #include "kit/postgres.h"
+#include "kit/torture.h"
 #include "mime_read.h"
 #include "reconcile.h"
 #include "store_audit.h"
@@ -1023,6 +1024,42 @@ static void test_question__a_machine_that_changed_makes_the_yes_void(void **stat
     yes(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: the approval is void"));
+    rig_close(&r);
+}
+
+/* Whether it is void is never left open: where memory runs out while that is found out, it is found out again. */
+static void test_question__a_void_yes_is_void_without_memory_too(void **state)
+{
+    static const char *const machines[] = {"{\"id\":\"" MACHINE "\",\"machineTags\":[]}",
+                                           "{\"id\":\"" MACHINE "\",\"machineTags\":[\"tier-0\"]}"};
+    bool failed = true;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    scene(&r, RULES_ASK "safety: {protected: [{machine.tags: [tier-0]}]}\n");
+    is_read_as(&r, machines[0]);
+    id = rig_push(&r, ALERT, MACHINE);
+    for (long n = 1; failed; n++) {
+        const struct desk_order again = {.id = id};
+        enum question_state now;
+        struct err e = {0};
+
+        (void)rig_work(&r);
+        is_read_as(&r, machines[1]);
+        assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+        torture_arm(n);
+        (void)rig_work(&r);
+        failed = torture_disarm();
+        rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+        if (rig_seen(&r, "POST", ISOLATE))
+            fail_msg("allocation %ld", n);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        is_read_as(&r, machines[0]);
+        assert_int_equal(desk_retry(r.g, &again, &e), ERR_OK);
+        hands_turn(&r.hands,
+                   5 * MINUTE_MS); /* so many calls as this takes are allowed in that time */
+    }
     rig_close(&r);
 }
 
@@ -3708,6 +3745,7 @@ int main(void)
         cmocka_unit_test(
             test_question__an_heir_that_was_let_past_waits_for_a_replica_that_was_told),
         cmocka_unit_test(test_question__a_machine_that_changed_makes_the_yes_void),
+        cmocka_unit_test(test_question__a_void_yes_is_void_without_memory_too),
         cmocka_unit_test(test_question__what_protects_a_machine_since_is_let_past_by_nobody),
         cmocka_unit_test(test_question__what_was_said_yes_to_is_done_as_it_was_seen),
         cmocka_unit_test(test_question__a_yes_is_for_the_machine_that_was_asked_about),

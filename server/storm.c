@@ -40,6 +40,7 @@
 struct machine {
     char *id, *text; /* the document */
     int64_t read_ms; /* wall */
+    int64_t got_ms;  /* mono: when that clock is set back, what is old may look young once more */
 };
 
 struct storm {
@@ -57,6 +58,7 @@ struct storm {
     struct {
         char id[ID_SIZE];
         int64_t read_ms; /* wall; 0: free */
+        int64_t got_ms;  /* mono, likewise */
     } bare[BARE];
     size_t next_bare;         /* the oldest */
     struct machine *machines; /* sorted by id; touched by who has entered alone */
@@ -245,17 +247,19 @@ void storm_note_bare(struct storm *s, const char *machine_id, int64_t read_ms)
     }
     (void)snprintf(s->bare[at].id, sizeof s->bare[at].id, "%s", machine_id);
     s->bare[at].read_ms = read_ms;
+    s->bare[at].got_ms = clock_mono_ms(s->clock);
     pthread_mutex_unlock(&s->lock);
 }
 
 int64_t storm_find_bare(struct storm *s, const char *machine_id)
 {
-    int64_t read_ms;
+    int64_t read_ms = 0;
     int at;
 
     pthread_mutex_lock(&s->lock);
     at = bare_locked(s, machine_id);
-    read_ms = at < 0 ? 0 : s->bare[at].read_ms;
+    if (at >= 0 && clock_mono_ms(s->clock) - s->bare[at].got_ms < STORM_BARE_MS)
+        read_ms = s->bare[at].read_ms;
     pthread_mutex_unlock(&s->lock);
     return read_ms;
 }
@@ -380,9 +384,10 @@ static size_t machine_at(const struct storm *s, const char *id)
     return low;
 }
 
-static bool is_fresh(const struct machine *m, int64_t now)
+static bool is_fresh(const struct storm *s, const struct machine *m, int64_t now)
 {
-    return m->read_ms <= now && now - m->read_ms < STORM_FRESH_MS;
+    return m->read_ms <= now && now - m->read_ms < STORM_FRESH_MS &&
+           clock_mono_ms(s->clock) - m->got_ms < STORM_FRESH_MS;
 }
 
 /* What others read of it since then; NULL: nothing that is fresh. */
@@ -392,7 +397,7 @@ static const struct machine *shared_machine(const struct storm *s, const char *i
     size_t at = machine_at(s, id);
 
     if (at == s->n_machines || strcmp(s->machines[at].id, id) != 0 ||
-        !is_fresh(&s->machines[at], now) || s->machines[at].read_ms < since_ms)
+        !is_fresh(s, &s->machines[at], now) || s->machines[at].read_ms < since_ms)
         return NULL;
     return &s->machines[at];
 }
@@ -402,7 +407,7 @@ static void forget_old_machines(struct storm *s, int64_t now)
     size_t kept = 0;
 
     for (size_t i = 0; i < s->n_machines; i++) {
-        if (is_fresh(&s->machines[i], now))
+        if (is_fresh(s, &s->machines[i], now))
             s->machines[kept++] = s->machines[i];
         else
             machine_clear(&s->machines[i]);
@@ -431,7 +436,7 @@ static void make_room(struct storm *s, int64_t now)
 static void share_machine(struct storm *s, const char *id, const struct json *doc, int64_t read_ms)
 {
     struct buf text = BUF_INIT(MACHINE_MAX);
-    struct machine m = {.id = strdup(id), .read_ms = read_ms};
+    struct machine m = {.id = strdup(id), .read_ms = read_ms, .got_ms = clock_mono_ms(s->clock)};
     size_t at;
 
     json_write(&text, doc);

@@ -15,6 +15,8 @@ struct storm; /* one tenant's */
 /* So long may cases share what was read of a machine. Its tags decide whether it may be isolated at all, so not for
  * long; facts are as old as their oldest part, and no request leaves on older ones than grounds.h allows. */
 #define STORM_FRESH_MS (5 * MINUTE_MS)
+/* So long may a look that found no action be kept, whatever becomes of the clock by which its reader finds it young. */
+#define STORM_BARE_MS MINUTE_MS
 /* Cases that are read together. */
 #define STORM_CASES_MAX DEFENDER_MANY_MAX
 

@@ -969,6 +969,51 @@ static void test_expand__protection_holds_for_all_who_share_a_machine(void **sta
     rig_close(&r);
 }
 
+/* What was read of a machine while the clock was three hours ahead is no news three hours after it was set right: somebody may
+ * have protected the machine since then, or isolated it. */
+static void test_expand__what_was_read_by_a_clock_that_was_ahead_grows_old(void **state)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = NULL;
+    struct storm *storm;
+    struct rig r;
+    int64_t ids[3];
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "safety:\n  protected:\n    - machine.tags: [tier-0]\n");
+    rt = engine_runtime(r.g);
+    storm = runtime_tenant(rt, "contoso")->storm;
+    push_three(&r, ids);
+    rig_says(&r, "GET", LIST_ALERTS, 1, 200,
+             "{\"value\":[" ONE_ALERT("da1_-1", "Low", MACHINE) "," ONE_ALERT(
+                 "da2_-1", "Low", MACHINE2) "," ONE_ALERT("da3_-1", "Low", MACHINE) "]}");
+    rig_says(&r, "GET", LIST_MACHINES, 1, 200,
+             "{\"value\":[" ONE_MACHINE(MACHINE2, "b.example") ",{\"id\":\"" MACHINE
+                                                               "\",\"machineTags\":[]}]}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    (void)rig_work(&r);
+    rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+    for (int k = 0; k < 3; k++)
+        assert_int_equal(rig_case(&r, ids[k]).state, CASE_DONE);
+    storm_note_bare(storm, MACHINE, clock_wall_ms(&r.hands.clock));
+    assert_true(storm_find_bare(storm, MACHINE) > 0);
+    atomic_fetch_add(&r.hands.wall, -(3 * HOUR_MS));
+    hands_turn(&r.hands, 3 * HOUR_MS);
+    for (int k = 0; k < 3; k++)
+        ids[k] = rig_push(&r, arena_fmt(r.arena, "da%d_-1", 4 + k), NULL);
+    atomic_store(&r.g->crowd[WORK_CASE], true);
+    rig_says(&r, "GET", LIST_ALERTS, 1, 200,
+             "{\"value\":[" ONE_ALERT("da4_-1", "High", MACHINE) "," ONE_ALERT(
+                 "da5_-1", "High", MACHINE) "," ONE_ALERT("da6_-1", "High", MACHINE) "]}");
+    rig_says(&r, "GET", LIST_MACHINES, 0, 200,
+             "{\"value\":[{\"id\":\"" MACHINE "\",\"machineTags\":[\"tier-0\"]}]}");
+    (void)rig_work(&r);
+    rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines"), 0);
+    assert_int_equal(rig_seen(&r, "GET", LIST_MACHINES), 2);
+    assert_int_equal(storm_find_bare(storm, MACHINE), 0);
+    rig_close(&r);
+}
+
 /* Calls come free one by one. A case that took the next one for itself would leave none for a list. */
 static void test_expand__cases_that_wait_do_not_take_calls_one_by_one(void **state)
 {
@@ -3053,6 +3098,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_bad_list_is_no_answer),
         cmocka_unit_test(test_expand__a_hint_is_seen_to_first),
         cmocka_unit_test(test_expand__protection_holds_for_all_who_share_a_machine),
+        cmocka_unit_test(test_expand__what_was_read_by_a_clock_that_was_ahead_grows_old),
         cmocka_unit_test(test_expand__a_mail_that_hangs_does_not_park_the_next_for_days),
         cmocka_unit_test(test_expand__cases_that_wait_do_not_take_calls_one_by_one),
         cmocka_unit_test(test_expand__isolations_that_wait_come_first),

@@ -35,13 +35,22 @@ static enum err_code put(struct db_tx *tx, int64_t id, const char *app, const ch
 }
 
 /* The clock was set back: what was taken by the time before counts as if it were taken now, and not until that time has
- * come again. */
+ * come again. And nobody knows any more when a block was to end: one that is over would begin anew. Whoever was told of it keeps to
+ * it by another clock (quota.c). */
 static enum err_code mind_the_clock(struct db_tx *tx, const struct quota_slice *s, int64_t now,
                                     struct err *e)
 {
-    return db_run(tx, e, NULL,
-                  "UPDATE quota_slices SET at = $1 WHERE app = $2 AND class = $3 AND at > $4",
-                  "itti", now + s->hold_ms, s->app, s->class, now + s->hold_ms + SKEW_MS);
+    int64_t of_before = 0;
+    enum err_code code =
+        db_run(tx, e, &of_before,
+               "UPDATE quota_slices SET at = $1 WHERE app = $2 AND class = $3 AND at > $4", "itti",
+               now + s->hold_ms, s->app, s->class, now + s->hold_ms + SKEW_MS);
+
+    return code || !of_before
+               ? code
+               : db_run(tx, e, NULL,
+                        "UPDATE quota_budgets SET blocked_until = 0 WHERE app = $1 AND class = $2",
+                        "tt", s->app, s->class);
 }
 
 /* How many calls count since a time, and when the first of them stops counting (INT64_MAX: none). */
@@ -233,8 +242,11 @@ static enum err_code load_fn(struct db_tx *tx, void *arg, struct err *e)
                         "tti", l->app, l->class, l->since);
     if (code)
         return code;
-    while (db_next(rows))
+    while (db_next(rows)) {
+        if (db_int(rows, 0) > l->since + HOUR_MS + SKEW_MS) /* as in mind_the_clock */
+            l->until = 0;
         l->fn(l->ctx, db_int(rows, 0), db_int(rows, 1));
+    }
     return db_rows_end(rows, e);
 }
 

@@ -546,6 +546,36 @@ static void test_quota__a_clock_set_back_holds_nobody_up(void **state)
     kept_close(&k);
 }
 
+/* Nor is one that was over when the clock is set right, by however little of a day, begun anew by that: neither for those who
+ * share the budget nor for the next start. */
+static void test_quota__a_block_that_is_over_stays_so_when_the_clock_is_set_back(void **state)
+{
+    static const enum quota_keeping keepings[] = {QUOTA_SHARED, QUOTA_ALONE};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof keepings / sizeof *keepings; i++) {
+        struct kept k;
+        struct quota *one, *two;
+
+        kept_open(&k);
+        one = keep(&k, "a/b", keepings[i]);
+        assert_int_equal(drain(one, false), 80);
+        quota_block(one, 8000);
+        hands_turn(&k.h, 10 * MINUTE_MS);
+        assert_true(drain(one, false) > 0);
+        atomic_fetch_add(&k.h.wall, -(3 * HOUR_MS));
+        quota_free(one);
+        reopen(&k); /* the block is on disk */
+        two = keep(&k, "a/b", keepings[i]);
+        hands_turn(&k.h, MINUTE_MS); /* what was called before counts as if it were called now */
+        (void)drain(two, true);
+        hands_turn(&k.h, 2 * MINUTE_MS);
+        assert_true(drain(two, true) > 0);
+        quota_free(two);
+        kept_close(&k);
+    }
+}
+
 /* Its last few calls are noted when it ends; a reload takes over what is not noted yet. */
 static void test_quota__what_ends_or_is_replaced_has_noted_its_calls(void **state)
 {
@@ -828,6 +858,7 @@ int main(void)
         cmocka_unit_test(test_quota__what_is_not_used_of_a_slice_goes_back),
         cmocka_unit_test(test_quota__a_block_is_for_all_who_share),
         cmocka_unit_test(test_quota__a_clock_set_back_holds_nobody_up),
+        cmocka_unit_test(test_quota__a_block_that_is_over_stays_so_when_the_clock_is_set_back),
         cmocka_unit_test(test_quota__what_ends_or_is_replaced_has_noted_its_calls),
         cmocka_unit_test(test_quota__a_reload_goes_on_sharing),
         cmocka_unit_test(test_quota__a_reload_makes_no_second_budget),

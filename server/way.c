@@ -32,7 +32,7 @@ struct way {
     const struct clock *clock;
     struct token *token; /* NULL: it needs none of ours */
     char words[300];
-    _Atomic int64_t not_before_ms; /* wall */
+    _Atomic int64_t not_before_ms; /* mono */
     pthread_mutex_t lock;          /* of what follows */
     uint64_t taken;                /* how often it took something */
     struct {
@@ -326,10 +326,9 @@ static void note_results(struct way *w, const struct way_mail *m, const struct m
 
 static enum err_code left_alone(const struct way *w, struct err *e)
 {
-    int64_t until = atomic_load(&w->not_before_ms), now = clock_wall_ms(w->clock);
+    int64_t until = atomic_load(&w->not_before_ms), now = clock_mono_ms(w->clock);
 
-    if (until <= now ||
-        until > now + DAY_MS) /* longer than anybody asks for: the clock was set back */
+    if (until <= now)
         return ERR_OK;
     (void)err_set(e, ERR_THROTTLED, "%s wants to be left alone for %lld s more", w->words,
                   (long long)((until - now + SECOND_MS - 1) / SECOND_MS));
@@ -370,7 +369,7 @@ enum err_code way_send(struct way *w, const struct way_mail *m, struct mail_resu
         int64_t wait = why.retry_ms ? why.retry_ms : THROTTLED_MS;
 
         why.retry_ms = wait;
-        atomic_store(&w->not_before_ms, clock_wall_ms(w->clock) + wait);
+        atomic_store(&w->not_before_ms, clock_mono_ms(w->clock) + wait);
     }
     if (code && e)
         *e = why;

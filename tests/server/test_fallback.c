@@ -1474,6 +1474,44 @@ static void test_fallback__one_way_that_is_throttled_holds_up_no_other(void **st
     close_rig(&r);
 }
 
+/* For ten minutes, whatever becomes of this host's clock meanwhile: mails do not wait until that shows the time anew at which
+ * it was told so. */
+static void test_fallback__a_way_is_left_alone_no_longer_when_the_clock_is_set_back(void **state)
+{
+    static const char mail[] = "  server: graph:cordon@contoso.example\n";
+    const struct notice_system n = {.about = "source:flow",
+                                    .kind = "source_quiet",
+                                    .subject = "a source is quiet",
+                                    .headline = "x",
+                                    .body = "x"};
+    char graph[300];
+    struct rig r;
+    struct err e;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, "  server: smtp://127.0.0.1:9\n", "");
+    (void)snprintf(graph, sizeof graph, "    graph_url: %s/graph\n", peer_url(r.peer));
+    r.tenants = graph;
+    use_rules(&r, RULES_MAIL_ONLY, mail, "");
+    peer_script(r.peer, &(struct peer_answer){.method = "POST",
+                                              .target = "/graph/",
+                                              .times = 1,
+                                              .status = 429,
+                                              .headers = "Retry-After: 600\r\n",
+                                              .body = "{}"});
+    rig_says(&r, "POST", "/graph/", 0, 202, NULL);
+    assert_int_equal(notice_system_tell(r.g, &n, &e), ERR_OK);
+    work_all(&r);
+    assert_int_equal(rig_seen(&r, "POST", "/graph/"), 1);
+    atomic_fetch_add(&r.hands.wall, -(3 * HOUR_MS));
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    pass(&r, 9 * MINUTE_MS, 30 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/graph/"), 1);
+    pass(&r, 3 * MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/graph/"), 2);
+    close_rig(&r);
+}
+
 /* A reload, for which it is enough that a file is rotated, does not make it be asked sooner;
  * another mailbox may be tried. */
 static void test_fallback__a_reload_leaves_a_way_alone_that_wants_it(void **state)
@@ -1672,6 +1710,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__a_server_that_takes_no_mail_is_known_to_the_next_process),
         cmocka_unit_test(test_fallback__what_is_too_long_for_a_way_does_not_make_it_work),
         cmocka_unit_test(test_fallback__one_way_that_is_throttled_holds_up_no_other),
+        cmocka_unit_test(test_fallback__a_way_is_left_alone_no_longer_when_the_clock_is_set_back),
         cmocka_unit_test(test_fallback__a_reload_leaves_a_way_alone_that_wants_it),
         cmocka_unit_test(test_fallback__a_restart_begins_no_time_anew),
         cmocka_unit_test(test_fallback__a_clock_that_was_ahead_keeps_nothing_from_the_next_way),

@@ -127,13 +127,13 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
         .run = run,
         .ctx = g,
     };
-    enum err_code code = ERR_OK;
+    enum err_code code;
 
+    memcpy(g->runs, runs, sizeof g->runs);
     /* SQLite's lock file says that this process is alone with the store, so every lease is a dead one's. Among
      * replicas leases run out. */
-    if (!db_is_shared(g->store->db))
-        code = store_work_recover(g->store, e);
-    memcpy(g->runs, runs, sizeof g->runs);
+    code = db_is_shared(g->store->db) ? store_work_doubt(g->store, e)
+                                      : store_work_recover(g->store, e);
     if (!code)
         code = runtime_keep(g->runtime, g->store, e);
     if (!code) /* it may be since the last run */

@@ -211,15 +211,20 @@ static enum err_code hurry_in_doubt(struct db_tx *tx, void *arg, struct err *e)
                   (int64_t)WORK_LEDGER, *now + LEDGER_FAR_MS, *now);
 }
 
+enum err_code store_work_doubt(struct store *s, struct err *e)
+{
+    int64_t now = clock_wall_ms(s->clock);
+    enum err_code code = db_write_loose(s->db, hurry_in_doubt, &now, e);
+
+    return code ? err_in(e, "should the clock have been set back"), code : ERR_OK;
+}
+
 enum err_code store_work_recover(struct store *s, struct err *e)
 {
     int64_t now = clock_wall_ms(s->clock);
     enum err_code code = db_write(s->db, recover, &now, e);
 
-    if (code)
-        return err_in(e, "free the leases of an earlier run"), code;
-    code = db_write(s->db, hurry_in_doubt, &now, e);
-    return code ? err_in(e, "should the clock have been set back"), code : ERR_OK;
+    return code ? err_in(e, "free the leases of an earlier run"), code : store_work_doubt(s, e);
 }
 
 enum err_code store_work_hurry(struct store *s, struct err *e)

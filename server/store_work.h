@@ -87,9 +87,11 @@ enum err_code store_work_claim_by(struct store *s, const char *owner, int64_t ah
 /** Renews the leases of n rows that are still ours; of others nothing happens. */
 enum err_code store_work_keep(struct store *s, const struct work *rows, size_t n, struct err *e);
 /** Frees every lease: for a store that only one process can serve (SQLite), at its start. An isolation whose
- *  request may have left with the dead process rests for WORK_SETTLE_MS from now. The wall clock may have been set back while
- *  nobody ran: as store_work_hurry, but for machines that are isolated, which nothing says that of. */
+ *  request may have left with the dead process rests for WORK_SETTLE_MS from now. And then as store_work_doubt. */
 enum err_code store_work_recover(struct store *s, struct err *e);
+/** For the start of any process: the wall clock may have been set back while nobody ran. As store_work_hurry, but for machines that
+ *  are isolated, which nothing says that of. */
+enum err_code store_work_doubt(struct store *s, struct err *e);
 /** The wall clock was set back: what is due in more than five minutes is
  *  due now, and a lease that lasts so long ends in WORK_POST_LEASE_MS, unless it is renewed: whoever had it may be gone. Every run
  *  looks before it acts, so that it may come early. Among replicas, too: a host that has a wrong time of its own cannot write

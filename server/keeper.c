@@ -26,8 +26,9 @@ struct keeper {
     struct keeper_parts with;     /* config and files are those in force */
     int64_t told_end_ms, told_ms; /* of the senders' certificate, and when that was told */
     int64_t head_due_ms;          /* when the audit's head is logged next; mono */
-    int64_t look_ms;              /* mono: no look at the files before */
-    unsigned not_begun;           /* of `rounds` a bit each, by index */
+    int64_t look_ms;              /* mono: nothing is read again before, unless a person asks */
+    bool asked_before;  /* what a person asked for was kept from coming into force by the store */
+    unsigned not_begun; /* of `rounds` a bit each, by index */
     pthread_t thread;
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t change;
@@ -125,8 +126,7 @@ static enum err_code put_in_force(struct keeper *k, struct config *fresh, const 
         return err_set(e, ERR_REFUSED, "%s: this setting needs a restart", key);
     }
     if (keeper_keep_policy(k->with.store, fresh, e)) {
-        if (changed)
-            (void)err_in(e, "tried again in a moment");
+        (void)err_in(e, "tried again in a moment");
         log_event(LOG_ERROR, "reload_refused", LOG_ERR(e));
         return ERR_AGAIN;
     }
@@ -187,7 +187,8 @@ static void reload(struct keeper *k, const char *changed)
     } else if ((code = put_in_force(k, fresh, changed, &e))) {
         config_unref(fresh);
     }
-    if (code == ERR_AGAIN && changed) { /* the watch goes on to see the change */
+    k->asked_before = !changed && code == ERR_AGAIN;
+    if (code == ERR_AGAIN) { /* the watch goes on to see the change */
         k->look_ms = clock_mono_ms(clock_system()) + LOOK_AGAIN_MS;
         sdnotify_tell("READY=1");
         return;
@@ -250,9 +251,9 @@ static void *keep(void *arg)
     record_config(k, "start", NULL);
     while (wait_for_turn(k, &asked)) {
         const bool look = !asked && clock_mono_ms(clock_system()) >= k->look_ms;
-        const char *changed = look ? watch_look(k->with.files) : NULL;
+        const char *changed = look && !k->asked_before ? watch_look(k->with.files) : NULL;
 
-        if (asked || changed)
+        if (asked || changed || (look && k->asked_before))
             reload(k, changed);
         begin_rounds(k, false);
         tell_certificate(k);

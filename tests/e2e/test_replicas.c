@@ -362,6 +362,29 @@ static bool has_ended(struct house *h, int code)
     return info.si_pid && info.si_code == CLD_EXITED && info.si_status == code;
 }
 
+/* Nor does the reload itself, which waits for the policy to be kept there: whoever gave the order was told by nobody that it came
+ * to nothing. */
+static void test_replicas__a_reload_is_done_when_the_store_is_back(void **state)
+{
+    struct pair *p = *state;
+    char url[300];
+
+    if (!p) {
+        skip();
+        return; /* for the analyzer: skip() does not come back */
+    }
+    cut_now(p->cut, true);
+    (void)snprintf(url, sizeof url, "%s/readyz", p->b->admin);
+    LOOK_FOR(status_of(url) == 503, LEASED, "it has not noticed");
+    house_edit(p->b, "\nrules:", "\npolling: {every: 10s}\nrules:");
+    house_cordon_signal(p->b, SIGHUP);
+    house_wait_log(p->b, "\"event\":\"reload_refused\"", 1, LEASED);
+    assert_int_equal(sim_count_calls(p->b->sim, "GET", "/api/alerts"), 0);
+    cut_now(p->cut, false);
+    house_wait_log(p->b, "\"event\":\"reloaded\"", 1, SOON);
+    json_free(sim_wait_calls(p->b->sim, "GET", "/api/alerts", 1, SOON));
+}
+
 /* Nor does it wait for such a database, each second or for a reload, deaf to whoever wants it to end, or to end at once. */
 static void test_replicas__a_store_that_is_away_keeps_no_signal_waiting(void **state)
 {
@@ -421,6 +444,7 @@ int main(void)
         T(a_pause_holds_for_all),
         T(one_that_is_cut_off_takes_nothing_and_comes_back),
         T(a_reload_begins_its_rounds_when_the_store_is_back),
+        T(a_reload_is_done_when_the_store_is_back),
         T(a_store_that_is_away_keeps_no_signal_waiting),
         T(a_store_that_hangs_keeps_no_end_waiting),
         cmocka_unit_test(test_replicas__what_a_far_end_says_is_cut_at_a_character),

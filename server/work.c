@@ -67,6 +67,7 @@ struct workers {
     bool claiming; /* a claim is on its way to the disk: all idle workers are spoken for */
     /* how far the wall clock was ahead of the one that never jumps when all leases were good */
     _Atomic int64_t ahead;
+    int64_t leapt; /* mono: since when others may have to renew theirs, too; 0: they have not */
     atomic_bool kicked;
     bool stopping, dispatcher_started; /* no more claims */
     bool closing;                      /* workers leave when the queue is empty */
@@ -218,12 +219,24 @@ static void hurry_the_leases(struct workers *p)
         p->held[i].keep = 0;
 }
 
+/* Replicas on one host, or whose hosts are set right together, have the same new time at once, by which the leases of all may have
+ * run out: each has had a turn in so long, and has renewed its own. ahead: of the wall clock, now. */
+static bool others_renew_theirs(struct workers *p, int64_t ahead, int64_t now)
+{
+    if (!db_is_shared(p->o.store->db) || ahead <= atomic_load(&p->ahead) + WORK_KEEP_MS)
+        p->leapt = 0;
+    else if (!p->leapt)
+        p->leapt = now;
+    return p->leapt && now - p->leapt < WORK_KEEP_MS;
+}
+
 /* Renews the leases of what is at work for long, and all of them when the wall clock was set ahead, by which they may have run
  * out: what is at work would be run a second time beside it. false: the store did not take it, which may be so for longer than they
- * last; until it does nothing is to be claimed. Drops the lock meanwhile. */
+ * last, or others are at it still; until it does nothing is to be claimed. Drops the lock meanwhile. */
 static bool mind_the_leases(struct workers *p)
 {
     const int64_t ahead = ahead_now(p);
+    const bool early = others_renew_theirs(p, ahead, clock_mono_ms(p->clock));
     enum err_code code = ERR_OK;
     struct work *rows;
     size_t n = 0;
@@ -242,9 +255,9 @@ static bool mind_the_leases(struct workers *p)
     }
     if (code)
         hurry_the_leases(p);
-    else
+    else if (!early)
         atomic_store(&p->ahead, ahead);
-    return !code;
+    return !code && !early;
 }
 
 enum err_code workers_claim(struct workers *p, const size_t room[WORK_KINDS], size_t max,

@@ -463,6 +463,47 @@ static void test_work__a_clock_that_is_set_ahead_begins_nothing_twice(void **sta
     rig_close(&r);
 }
 
+/* Nor by another replica, whose host's clock, and the database's, was set ahead with this one's, and which comes first. */
+static void test_work__a_clock_that_is_set_ahead_for_all_takes_nobodys_lease(void **state)
+{
+    static const size_t room[WORK_KINDS] = {9, 9, 9};
+    struct timed t = {.id = 2, .kind = WORK_CASE};
+    int64_t until = look_until(30000), next;
+    struct workers *pool = NULL;
+    char url[POSTGRES_URL_MAX];
+    struct work mine[9];
+    struct hall others;
+    struct rig r;
+    size_t n = 0;
+
+    (void)state;
+    if (!postgres_start(NULL))
+        skip();
+    rig_open_on(&r, NULL, postgres_url(url));
+    put(r.store, 1);
+    assert_int_equal(store_work_claim(r.store, "one", room, 9, mine, &n, &next, NULL), ERR_OK);
+    assert_int_equal(n, 1);
+    open_pool(&others, &r, &pool);
+    atomic_fetch_add(&r.hands.wall, 4 * MINUTE_MS);
+    t.due = clock_wall_ms(&r.hands.clock);
+    assert_int_equal(db_write(r.store->db, timed_fn, &t, NULL), ERR_OK);
+    for (int i = 0; i < 20 && !count_now(&others); i++) {
+        workers_kick(pool);
+        look_again(until, "a look");
+    }
+    assert_int_equal(store_work_keep(r.store, mine, n, NULL), ERR_OK); /* as with its next turn */
+    while (!count_now(&others)) {
+        hands_turn(&r.hands, SECOND_MS);
+        workers_kick(pool);
+        look_again(until, "it claims nothing");
+    }
+    let_run(&others);
+    workers_stop(pool);
+    assert_int_equal(others.claims[0].id, 2);
+    assert_int_equal(others.count, 1);
+    rig_close(&r);
+}
+
 /* Nor where that comes while a claim waits for the disk. */
 static void test_work__a_clock_that_is_set_ahead_while_a_claim_waits_begins_nothing_twice(
     void **state)
@@ -990,6 +1031,7 @@ int main(void)
         cmocka_unit_test(test_work__what_was_slept_through_is_no_silence),
         cmocka_unit_test(test_work__a_store_that_takes_nothing_makes_nobody_quiet),
         cmocka_unit_test(test_work__a_database_that_was_away_makes_nobody_quiet),
+        cmocka_unit_test(test_work__a_clock_that_is_set_ahead_for_all_takes_nobodys_lease),
         cmocka_unit_test(test_work__what_the_store_refuses_of_the_clocks_is_written_later),
         cmocka_unit_test(test_work__workers_are_started_when_rows_need_them),
         cmocka_unit_test(test_work__a_kick_is_a_look_at_once),

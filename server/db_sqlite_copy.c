@@ -208,22 +208,25 @@ static bool copy_all(int from, int to)
     return fsync(to) == 0;
 }
 
-/* For file systems on which a file has one name (FAT, SMB, some of FUSE's): another file. */
+/* For file systems on which a file has one name (FAT, SMB, some of FUSE's): another file, which has its name when it is whole. */
 static enum err_code keep_copy(const char *path, const char *aside, struct err *e)
 {
-    int from = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    int to =
-        from < 0 ? -1 : open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    enum err_code code = ERR_OK;
+    AUTO(auto_free) char *unfinished = beside(aside, ".unfinished");
+    int from = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), to = -1;
+    enum err_code code = unfinished ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
 
+    if (!code && from >= 0)
+        to = open(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (to >= 0)
         db_sqlite_give_away(to, path);
-    if (to < 0 || !copy_all(from, to))
-        code = os_error(from < 0 ? path : aside, e);
+    if (!code && (to < 0 || !copy_all(from, to)))
+        code = os_error(from < 0 ? path : unfinished, e);
     if (to >= 0 && close(to) != 0 && !code)
-        code = os_error(aside, e);
+        code = os_error(unfinished, e);
+    if (!code)
+        code = name_it(unfinished, aside, e);
     if (to >= 0 && code)
-        (void)unlink(aside);
+        (void)unlink(unfinished);
     if (from >= 0)
         (void)close(from); /* it was only read */
     return code;

@@ -7,12 +7,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -1506,6 +1508,46 @@ static void test_db__a_restore_that_cannot_keep_the_old_one_leaves_no_copy(void 
     assert_int_equal(rmdir(log), 0); /* and remove_folder finds nothing else */
 }
 
+/* Nor where it is killed while it copies: half a store has no name by which somebody might put it back. */
+static void test_db__a_restore_that_is_killed_leaves_no_half_of_the_old_one(void **state)
+{
+    static const struct rlimit little = {64 * 1024, 64 * 1024};
+    struct place *p = *state;
+    struct db *db = open_url(p->url, 10);
+    char backup[320], all[340];
+    struct err e = {0};
+    glob_t found = {0};
+    int status;
+    pid_t pid;
+
+    (void)snprintf(backup, sizeof backup, "%s/link", p->dir);
+    assert_int_equal(add(db, 1, &e), ERR_OK);
+    assert_int_equal(db_backup(db, backup, &e), ERR_OK);
+    db_free(db);
+    assert_string_equal(
+        disk_sql(p->path, "CREATE TABLE large AS SELECT zeroblob(1000000)", NULL, 0), "");
+    pid = fork();
+    if (pid == 0) {
+        char *aside = NULL;
+
+        no_second_names = true;
+        (void)signal(SIGXFSZ, SIG_DFL); /* which ends it in the midst of the copy */
+        (void)setrlimit(RLIMIT_FSIZE, &little);
+        _exit(db_restore(p->url, one_step, backup, NULL, NULL, &aside, &e) ? 1 : 0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ);
+    (void)snprintf(all, sizeof all, "%s/*.before-restore-*", p->dir);
+    assert_int_equal(glob(all, 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        assert_non_null(strstr(found.gl_pathv[i], ".unfinished"));
+        assert_int_equal(unlink(found.gl_pathv[i]), 0);
+    }
+    globfree(&found);
+    (void)snprintf(all, sizeof all, "%s.restoring", p->path);
+    assert_int_equal(unlink(all), 0); /* the next one begins with that */
+}
+
 static void test_db__a_locked_database_is_for_later(void **state)
 {
     struct place *p = *state;
@@ -2030,6 +2072,7 @@ int main(int argc, char **argv)
         TEST(test_db__a_server_that_ends_leaves_a_backup_that_was_copied_over_its_own),
         TEST(test_db__a_restore_keeps_the_old_one_also_where_a_file_has_one_name),
         TEST(test_db__a_restore_that_cannot_keep_the_old_one_leaves_no_copy),
+        TEST(test_db__a_restore_that_is_killed_leaves_no_half_of_the_old_one),
         TEST(test_db__migrates_step_by_step_and_refuses_a_newer_schema),
         TEST(test_db__a_failing_step_leaves_the_schema_as_it_was),
         TEST(test_db__a_statement_says_what_is_wrong_with_it),

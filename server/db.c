@@ -705,6 +705,21 @@ enum err_code db_room(struct db *db, int64_t *ret_used, int64_t *ret_free, struc
     return code;
 }
 
+enum err_code db_doubt(struct db *db, const char **ret, struct err *e)
+{
+    struct db_conn *c = NULL;
+    enum err_code code;
+
+    *ret = NULL;
+    if (!db->driver->doubt)
+        return ERR_OK;
+    if ((code = borrow(db, &c, e)))
+        return code;
+    code = db->driver->doubt(c, ret, e);
+    give_back(db, c);
+    return code;
+}
+
 static void first_finding(void *ctx, const char *text)
 {
     char **first = ctx;

@@ -118,6 +118,10 @@ const char *db_name(const struct db *db);
 /** Other processes may be at work on the same database. */
 bool db_is_shared(const struct db *db);
 
+/** What of the server's own settings lets go of what was committed, in words; *ret NULL: nothing, as with an engine that is
+ *  part of this process. Any thread. */
+enum err_code db_doubt(struct db *db, const char **ret, struct err *e);
+
 /** A hint to other processes to look for work that this one cannot do itself. It may be lost: they look anyway,
  *  only later. Any thread, cheap. */
 void db_hint(struct db *db);

@@ -143,6 +143,9 @@ struct db_driver {
     /** As db_room; NULL: not told apart. Outside of transactions. */
     enum err_code (*room)(struct db_conn *c, int64_t *ret_used, int64_t *ret_free, struct err *e);
 
+    /** As db_doubt; NULL: there is none. Outside of transactions. */
+    enum err_code (*doubt)(struct db_conn *c, const char **ret, struct err *e);
+
     /* Hints between processes, as db_hint and db_listen have them. NULL where one process is alone. */
     void (*hint)(struct db_conn *c);
     enum err_code (*listen)(struct db_conn *c, struct err *e);

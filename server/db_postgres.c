@@ -593,6 +593,23 @@ static enum err_code driver_room(struct db_conn *base, int64_t *ret_used, int64_
     return ERR_OK;
 }
 
+/* synchronous_commit is a session's own to turn on; this is not. */
+static enum err_code driver_doubt(struct db_conn *base, const char **ret, struct err *e)
+{
+    struct pg_conn *c = pg_conn(base);
+    PGresult *r = NULL;
+
+    *ret = NULL;
+    c->failed = false;
+    pg_queue_text(c, OP_STATEMENT, "SHOW fsync");
+    pg_collect(c, &r, PG_ANSWER_MS);
+    if (!c->failed && PQntuples(r) == 1 && strcmp(PQgetvalue(r, 0, 0), "off") == 0)
+        *ret =
+            "PostgreSQL runs with fsync=off: what was accepted is lost when its host loses power";
+    PQclear(r);
+    return c->failed ? pg_failure(c, e) : ERR_OK;
+}
+
 /* Not part of a transaction that writes: NOTIFY holds one lock for all of the database's until its
  * transaction is on disk, and commits would stand in line. */
 static void driver_hint(struct db_conn *base)
@@ -668,6 +685,7 @@ const struct db_driver db_driver_postgresql = {
     .rows_end = pg_rows_end,
     .upkeep = driver_upkeep,
     .room = driver_room,
+    .doubt = driver_doubt,
     .hint = driver_hint,
     .listen = driver_listen,
     .await_hint = driver_await_hint,

@@ -34,8 +34,12 @@ static void look_into_store(struct doctor *d, struct store *s)
 {
     struct counted found = {.d = d};
     struct audit_report audit;
+    const char *doubt = NULL;
     struct err e = {0};
 
+    if (!db_doubt(s->db, &doubt, &e) && doubt)
+        doctor_say(d, DOCTOR_BAD, "let its administrator set fsync = on, and reload it", "%s",
+                   doubt);
     if (store_check(s, store_found, &found, &e))
         doctor_say(d, DOCTOR_BAD, "see its disk", "the store cannot be read: %s", e.text);
     else if (!found.n)

@@ -60,6 +60,16 @@ static void record_config(struct keeper *k, const char *event, const char *why)
         log_event(LOG_ERROR, "audit_not_written", LOG_ERR(&e));
 }
 
+/* Nothing to refuse the start for: who runs it so may know. */
+static void tell_doubt(struct keeper *k)
+{
+    const char *doubt = NULL;
+    struct err e;
+
+    if (!db_doubt(k->with.store->db, &doubt, &e) && doubt)
+        log_event(LOG_WARN, "note", LOG_STR("why", doubt));
+}
+
 static enum err_code watch_heartbeats(struct engine *g, struct err *e)
 {
     return silence_watch(g, false, e);
@@ -249,6 +259,7 @@ static void *keep(void *arg)
 
     (void)pthread_setname_np(pthread_self(), "keeper");
     record_config(k, "start", NULL);
+    tell_doubt(k);
     while (wait_for_turn(k, &asked)) {
         const bool look = !asked && clock_mono_ms(clock_system()) >= k->look_ms;
         const char *changed = look && !k->asked_before ? watch_look(k->with.files) : NULL;

@@ -163,6 +163,23 @@ static void test_replicas__a_clock_set_back_while_none_runs_delays_no_case(void 
     house_cordon_start(p->b);
 }
 
+/* What is accepted is on disk, says cordon; a database that never waits for its disk makes that untrue, and nobody hears of it from
+ * elsewhere. The one of this test is such a one. */
+static void test_replicas__a_database_that_does_not_wait_for_its_disk_is_told_of(void **state)
+{
+    struct pair *p = *state;
+    char *out = NULL;
+
+    if (!p) {
+        skip();
+        return; /* for the analyzer: skip() does not come back */
+    }
+    (void)house_run(p->a, &out, (const char *const[]){"doctor", "-c", p->a->config_file, NULL});
+    assert_non_null(strstr(out, "fsync=off"));
+    free(out);
+    house_wait_log(p->a, "fsync=off", 1, SOON);
+}
+
 /* The one that was told is gone, and the other one knows. */
 static void test_replicas__a_pause_holds_for_all(void **state)
 {
@@ -441,6 +458,7 @@ int main(void)
         T(a_delivery_is_one_whoever_gets_it),
         T(what_a_dead_one_held_is_done_by_another),
         T(a_clock_set_back_while_none_runs_delays_no_case),
+        T(a_database_that_does_not_wait_for_its_disk_is_told_of),
         T(a_pause_holds_for_all),
         T(one_that_is_cut_off_takes_nothing_and_comes_back),
         T(a_reload_begins_its_rounds_when_the_store_is_back),

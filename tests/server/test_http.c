@@ -1581,10 +1581,15 @@ static void test_http__limits_connections_per_address(void **state)
     raw_free(over);
     raw_free(kept[0]);
     wait_connections(app, 2);
-    kept[0] = call(app);
-    raw_text(kept[0], "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
-    raw_answer(kept[0], &a, false);
-    assert_int_equal(a.status, 200);
+    /* The library counts it out a moment after that. */
+    for (int64_t until = look_until(20000);; look_again(until, "there is no room for a third")) {
+        kept[0] = call(app);
+        raw_text(kept[0], "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_answer(kept[0], &a, false);
+        if (a.status == 200)
+            break;
+        raw_free(kept[0]);
+    }
     for (int i = 0; i < 3; i++)
         raw_free(kept[i]);
     app_close(app);

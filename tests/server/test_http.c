@@ -1771,6 +1771,7 @@ static void test_http__limits_connections_per_ipv6_network(void **state)
 
 static void test_http__lets_connections_beyond_the_limit_wait(void **state)
 {
+    struct hands hands = HANDS_INIT; /* they rest: nobody is silent for so long that it gives way */
     struct http_options o = defaults();
     struct app *app;
     struct raw *first[4], *waiting;
@@ -1778,6 +1779,7 @@ static void test_http__lets_connections_beyond_the_limit_wait(void **state)
 
     (void)state;
     o.max_connections = 4;
+    o.clock = &hands.clock;
     app = app_open(o);
     for (int i = 0; i < 4; i++) {
         first[i] = call(app);

@@ -580,14 +580,14 @@ static struct upkeep *start_settled(struct shelf *f, const struct upkeep_options
 static void test_upkeep__a_clock_that_leaps_ahead_forgets_no_case(void **state)
 {
     struct shelf *f = *state;
-    struct upkeep_options o = {.store = f->s, .limits = {.keep_ms = KEEP}, .settle_ms = 2000};
+    struct upkeep_options o = {.store = f->s, .limits = {.keep_ms = KEEP}, .settle_ms = 5000};
     struct upkeep *u = start_settled(f, &o);
     int64_t received = now_of(f), until = look_until(20000);
     struct err e;
 
     assert_int_equal(db_write(f->s->db, fill, &received, &e), ERR_OK);
     hands_turn(&f->hands, 500 * DAY_MS);
-    for (int more = 0; more < 20; more += deliveries(f->s) == 0) {
+    for (int more = 0; more < 5; more += deliveries(f->s) == 0) {
         upkeep_use(u, &o.limits);
         look_again(until, "the deliveries are kept");
     }

@@ -72,18 +72,21 @@ static const char *when(int64_t ms, char out[CLOCK_TEXT_SIZE])
     return clock_format(clock_wall_ms(clock_system()) + ms, out);
 }
 
-/* Plants rows 0 to n - 1, one a machine, each so long ago. */
-static void plant(struct house *h, unsigned n, int64_t ago_ms)
+/* Plants rows 0 to n - 1, one a machine, of the day on which the first were planted. */
+static void plant(struct house *h, unsigned n)
 {
+    static char day[CLOCK_TEXT_SIZE];
     AUTO(buf_clear) struct buf text = BUF_INIT(1 << 20);
-    char id[41], time[CLOCK_TEXT_SIZE];
+    char id[41];
 
+    if (!*day)
+        (void)when(0, day);
     buf_adds(&text, "{\"query\":\"DeviceProcessEvents*\"," SCHEMA ",\"results\":[");
     for (unsigned i = 0; i < n; i++) /* times that stay the same in every planting */
         buf_addf(
             &text,
             "%s{\"Timestamp\":\"%.11s00:00:00Z\",\"DeviceId\":\"%s\",\"ReportId\":%u,\"FileName\":\"a.exe\"}",
-            i ? "," : "", when(-ago_ms, time), machine(i, id), i);
+            i ? "," : "", day, machine(i, id), i);
     buf_adds(&text, "]}");
     sim_tell(h->sim, "/hunts", buf_text(&text));
 }
@@ -120,12 +123,12 @@ static void test_hunts__new_rows_are_told_once(void **state)
     struct house *h = open_house(MAILED, NULL);
 
     (void)state;
-    plant(h, 3, 0);
+    plant(h, 3);
     house_cordon_start(h);
     run_says(h, "tools", true, "3 rows; this would be the baseline");
     run_says(h, "tools", false, "3 rows; this is the baseline");
     run_says(h, "tools", false, "3 rows, 0 of them new");
-    plant(h, 5, 0);
+    plant(h, 5);
     run_says(h, "tools", true, "5 rows, 2 of them new; a dry run");
     run_says(h, "tools", false, "5 rows, 2 of them new");
     run_says(h, "tools", false, "5 rows, 0 of them new");
@@ -167,7 +170,7 @@ static void test_hunts__replicas_share_what_was_seen(void **state)
 
         h = open_house(MAILED, &o);
     }
-    plant(h, 2, 0);
+    plant(h, 2);
     house_cordon_start(h);
     run_says(h, "tools", false, "2 rows; this is the baseline");
     {
@@ -177,7 +180,7 @@ static void test_hunts__replicas_share_what_was_seen(void **state)
         next_door();
         second = house_start(&o);
     }
-    plant(h, 3, 0);
+    plant(h, 3);
     for (int i = 0; i < 4; i++) /* each order is taken by either */
         run_says(i % 2 ? h : second, "tools", false,
                  i ? "3 rows, 0 of them new" : "3 rows, 1 of them new");
@@ -298,10 +301,10 @@ static void test_hunts__an_event_becomes_an_alert_and_a_case(void **state)
     (void)state;
     for (unsigned i = 0; i < 2; i++)
         sim_tellf(h->sim, "/machines", "{\"id\":\"%s\"}", machine(i, id));
-    plant(h, 0, 0);
+    plant(h, 0);
     house_cordon_start(h);
     run_says(h, "tools", false, "0 rows; this is the baseline");
-    plant(h, 2, 0);
+    plant(h, 2);
     run_says(h, "tools", false, "2 rows, 2 of them new; cases made: 2");
     {
         AUTO(json_freep)
@@ -329,10 +332,10 @@ static void test_hunts__rows_that_can_be_no_case_are_told(void **state)
                                  NULL);
 
     (void)state;
-    plant(h, 0, 0);
+    plant(h, 0);
     house_cordon_start(h);
     run_says(h, "tools", false, "baseline");
-    plant(h, 1, 0);
+    plant(h, 1);
     run_says(h, "tools", false, "1 rows, 1 of them new");
     {
         AUTO(json_freep) struct json *mails = sim_wait_mails(h->sim, 1, SOON);
@@ -353,7 +356,7 @@ static void test_hunts__runs_by_its_schedule(void **state)
         NULL);
 
     (void)state;
-    plant(h, 1, 0);
+    plant(h, 1);
     house_cordon_start(h);
     json_free(sim_wait_calls(h->sim, "POST", HUNT, 1, 70000));
     house_wait_log(h, "\"event\":\"hunt_baseline\"", 1, SOON);
@@ -390,7 +393,7 @@ static void test_hunts__a_query_with_a_fault_is_told(void **state)
         assert_false(json_is_true(json_get(part, "ok")));
         assert_non_null(strstr(json_get_string(part, "why"), "Failed to resolve table"));
     }
-    plant(h, 1, 0);
+    plant(h, 1);
     run_says(h, "tools", false, "1 rows; this is the baseline");
     {
         AUTO(json_freep) struct json *mails = sim_wait_mails(h->sim, 2, SOON);
@@ -411,7 +414,7 @@ static void test_hunts__a_throttled_hunt_blocks_no_isolation(void **state)
     char id[41];
 
     (void)state;
-    plant(h, 1, 0);
+    plant(h, 1);
     sim_tell(
         h->sim, "/faults",
         "{\"path\":\"" HUNT
@@ -440,7 +443,7 @@ static void test_hunts__the_older_call_does_as_well(void **state)
                                  NULL);
 
     (void)state;
-    plant(h, 2, 0);
+    plant(h, 2);
     house_cordon_start(h);
     run_says(h, "tools", false, "2 rows; this is the baseline");
     assert_int_equal(sim_count_calls(h->sim, "POST", OLD), 1);
@@ -455,13 +458,13 @@ static void test_hunts__another_query_is_another_baseline(void **state)
     struct house *h = open_house(MAILED, NULL);
 
     (void)state;
-    plant(h, 2, 0);
+    plant(h, 2);
     house_cordon_start(h);
     run_says(h, "tools", false, "2 rows; this is the baseline");
     house_edit(h, "take 5", "take 7");
     house_cordon_signal(h, 1 /* SIGHUP */);
     house_wait_log(h, "\"event\":\"reloaded\"", 1, SOON);
-    plant(h, 4, 0);
+    plant(h, 4);
     run_says(h, "tools", false, "4 rows; this is the baseline");
     run_says(h, "tools", false, "4 rows, 0 of them new");
     house_edit(h, "name: tools", "name: others");

@@ -109,7 +109,7 @@ static enum err_code tell_joined(struct db_tx *tx, const struct ledger_turn *t,
     return code;
 }
 
-/* And so have their channels. */
+/* And so have their channels; what waits for a webhook or a helpdesk is old news, too. */
 static enum err_code tell_joined_channels(struct db_tx *tx, const struct ledger_turn *t,
                                           const struct isolation_record *r, enum notice_kind kind,
                                           const char *why, struct err *e)

@@ -568,9 +568,13 @@ enum err_code notice_joined_channels(struct db_tx *tx, struct arena *a, int64_t 
         " AND n.case_id IN (SELECT id FROM cases WHERE isolation = $1) AND NOT EXISTS"
         " (SELECT 1 FROM notices m JOIN recipients o ON o.notice_id = m.id WHERE m.case_id = $2"
         " AND m.channel = n.channel AND o.address = r.address) GROUP BY n.channel, r.address"
-        " ORDER BY 1, 3, 2";
+        " UNION SELECT n.case_id, r.address, n.channel FROM notices n"
+        " JOIN recipients r ON r.notice_id = n.id WHERE n.channel IS NOT NULL"
+        " AND n.case_id IN (SELECT id FROM cases WHERE isolation = $3)"
+        " AND n.case_id <> $4 AND r.state = 'waiting'"
+        " AND n.kind NOT IN ('action_done', 'action_failed') ORDER BY 1, 3, 2";
     struct db_rows *rows;
-    enum err_code code = db_query(tx, e, &rows, sql, "ii", isolation, but);
+    enum err_code code = db_query(tx, e, &rows, sql, "iiii", isolation, but, isolation, but);
 
     return code ? code : take_joined(rows, a, ret, ret_count, e);
 }

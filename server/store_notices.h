@@ -138,7 +138,7 @@ struct notice_joined {
  *  of those cases, by case. And whom a mail about such a case has not reached yet, or is held for: with that case. */
 enum err_code notice_joined(struct db_tx *tx, struct arena *a, int64_t isolation, int64_t but,
                             struct notice_joined **ret, size_t *ret_count, struct err *e);
-/** The same for channels: by case and channel, whom it was for. */
+/** The same for channels, what still waits for one too: by case and channel, whom it was for. */
 enum err_code notice_joined_channels(struct db_tx *tx, struct arena *a, int64_t isolation,
                                      int64_t but, struct notice_joined **ret, size_t *ret_count,
                                      struct err *e);

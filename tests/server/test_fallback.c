@@ -170,6 +170,125 @@ static void test_fallback__after_an_outage_no_old_state_comes_behind_a_new_one(v
     sim_stop(sim);
 }
 
+#define SECOND_ALERT "da638712345678901234_-2000000000"
+#define THIRD_ALERT  "da638712345678901234_-3000000000"
+#define SAME_DOC(id)                                                                               \
+    "{\"id\":\"" id "\",\"severity\":\"High\",\"title\":\"Another\",\"machineId\":\"" MACHINE "\"}"
+#define IN_FORCE ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13")
+#define LET_GO                                                                                     \
+    ACTION_DOC("c3d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f", "Unisolate", "Succeeded", "null", "11:15")
+
+/* As rig_afresh; these are the machine's actions, and there are other alerts on it. */
+static void see_actions(struct rig *r, const char *list)
+{
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", GET_ALERT SECOND_ALERT, 0, 200, SAME_DOC(SECOND_ALERT));
+    rig_says(r, "GET", GET_ALERT THIRD_ALERT, 0, 200, SAME_DOC(THIRD_ALERT));
+    rig_says(r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(r, "GET", LIST, 0, 200, list);
+    rig_says(r, "GET", GET_ACTION, 0, 200, IN_FORCE);
+}
+
+/* Where in the order of all that it got stands the last that says this? -1: nowhere. */
+static int last_posted(struct rig *r, const char *words)
+{
+    int at = -1;
+
+    for (size_t i = 0; i < peer_count(r->peer); i++)
+        if (strcmp(peer_request(r->peer, i)->target, "/hook") == 0 &&
+            strstr(peer_request(r->peer, i)->body, words))
+            at = (int)i;
+    return at;
+}
+
+static int last_mailed(struct sim *sim, const char *to, const char *subject)
+{
+    AUTO(json_freep) struct json *mails = sim_get(sim, "/mails");
+    int n = 0, at = -1;
+
+    JSON_EACH (mail, json_get(mails, "mails")) {
+        const char *line = strstr(json_get_string(mail, "raw"), "\r\nSubject: ");
+        const char *end = line ? strstr(line, "\r\nMessage-ID: ") : NULL;
+
+        if (end && memmem(line, (size_t)(end - line), subject, strlen(subject)) &&
+            strcmp(json_string(json_first(json_get(mail, "rcpt"))), to) == 0)
+            at = n;
+        n++;
+    }
+    return at;
+}
+
+/* Their next attempts happen to be made now, those of the notices that are `which` in an hour; none of them is the first to find out
+ * that a way works again, which hurries the others. */
+static void turn_last(struct rig *r, const char *which)
+{
+    long long now;
+
+    hands_turn(&r->hands, 5 * MINUTE_MS); /* none of them was tried just before */
+    now = (long long)clock_wall_ms(&r->hands.clock);
+    rig_sql(r, arena_fmt(r->arena, "UPDATE work SET due = %lld WHERE kind = %d AND due < %lld", now,
+                         (int)WORK_NOTICE, (long long)WORK_PARKED));
+    rig_sql(r, arena_fmt(r->arena,
+                         "UPDATE work SET due = %lld WHERE id IN (SELECT id FROM notices WHERE %s)",
+                         now + HOUR_MS, which));
+    rig_sql(r, "DELETE FROM ways");
+}
+
+/* Two alerts share an isolation, and webhook and helpdesk are out of reach until somebody has released the machine at Defender:
+ * what waits for them about the second is not the last that they read. */
+static void test_fallback__after_an_outage_no_channel_reads_isolated_last(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[400];
+    struct rig r;
+    int64_t second;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: contain, do: [isolate: {}, webhook: {to: siem}, email: {},"
+                   " email: {audience: desk, to: [desk@x.example]}]}]\n",
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    rig_takes_isolate(&r, 1);
+    rig_says(&r, "GET", GET_ACTION, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 2 * MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(taken(sim, "[ISOLATED]"), 2);
+    sim_tell(sim, "/config", DOWN);
+    see_actions(&r, "{\"value\":[" IN_FORCE "]}");
+    rig_says(&r, "POST", "/hook", 0, 503, "down");
+    second = rig_push(&r, SECOND_ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 30 * MINUTE_MS, MINUTE_MS);
+    assert_string_equal(rig_told(&r, second), "isolated isolated isolated");
+    see_actions(&r, "{\"value\":[" LET_GO "," IN_FORCE "]}");
+    rig_says(&r, "POST", "/hook", 0, 503, "down");
+    pass(&r, 5 * HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    turn_last(&r, arena_fmt(r.arena, "case_id = %lld AND kind = 'isolated'", (long long)second));
+    see_actions(&r, "{\"value\":[" LET_GO "," IN_FORCE "]}");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    sim_tell(sim, "/config", UP);
+    work_all(&r);
+    pass(&r, 3 * HOUR_MS, MINUTE_MS);
+    assert_true(last_posted(&r, "[ISOLATED]") >= 0);
+    assert_true(last_posted(&r, "[RELEASED]") > last_posted(&r, "[ISOLATED]"));
+    assert_true(last_mailed(sim, "desk@x.example", "[ISOLATED]") >= 0);
+    assert_true(last_mailed(sim, "desk@x.example", "[RELEASED]") >
+                last_mailed(sim, "desk@x.example", "[ISOLATED]"));
+    assert_true(last_mailed(sim, "soc@contoso.example", "[RELEASED]") >
+                last_mailed(sim, "soc@contoso.example", "[ISOLATED]"));
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* The login may not send as mail.from, which somebody mends: what waits is sent as the new one. Many a server says no to a
  * sender only when it hears of a recipient. */
 static void sent_as_the_new_one(const char *refuses, const char *takes)
@@ -1674,6 +1793,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fallback__a_server_down_for_two_hours_gets_all_of_it_once),
         cmocka_unit_test(test_fallback__after_an_outage_no_old_state_comes_behind_a_new_one),
+        cmocka_unit_test(test_fallback__after_an_outage_no_channel_reads_isolated_last),
         cmocka_unit_test(test_fallback__what_waits_is_sent_as_whom_mail_from_names_now),
         cmocka_unit_test(test_fallback__what_reaches_none_of_its_people_goes_to_mail_to),
         cmocka_unit_test(test_fallback__what_mail_to_cannot_get_either_has_failed),

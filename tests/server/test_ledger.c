@@ -995,7 +995,8 @@ static void test_ledger__all_channels_that_heard_of_the_isolation_hear_of_the_re
     (void)rig_work(&r);
     assert_true(was_written(&r, first, "isolated", "webhook:chat"));
     assert_true(was_written(&r, second, "isolated", "webhook:others"));
-    rig_pass(&r, 25 * HOUR_MS, HOUR_MS); /* a review is no release */
+    rig_sql(&r, "UPDATE recipients SET state = 'sent'"); /* nothing is still to come */
+    rig_pass(&r, 25 * HOUR_MS, HOUR_MS);                 /* a review is no release */
     assert_false(was_written(&r, second, "released", "webhook:others"));
     rig_says(&r, "POST", UNISOLATE, 0, 201,
              ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
@@ -1033,6 +1034,7 @@ static void test_ledger__each_helpdesk_that_heard_of_the_isolation_hears_of_the_
     third = rig_push(&r, THIRD_ALERT, MACHINE);
     (void)rig_work(&r);
     assert_true(was_written(&r, third, "isolated", "rome@x.example"));
+    rig_sql(&r, "UPDATE recipients SET state = 'sent'"); /* nothing is still to come */
     rig_says(&r, "POST", UNISOLATE, 0, 201,
              ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
     assert_int_equal(release(&r, MACHINE, &e), ERR_OK);

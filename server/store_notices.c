@@ -205,12 +205,14 @@ enum err_code store_notice_earlier(struct store *s, struct arena *a, const struc
         code = store_read_list(s, a, sizeof **ret, read_id, &list, e,
                                EARLIER "(SELECT " MAIL_ID " FROM notices WHERE case_id = $6)",
                                "iitiii", n->id, n->id, channel, since, n->id, n->case_id);
-    else /* a digest is about its burst, and about the cases in it, some of which may have had mails of their own */
+    else /* a digest is about its burst, and about the cases in it, some of which may have had mails of their own, or been in
+          * a digest of another burst */
         code = store_read_list(
             s, a, sizeof **ret, read_id, &list, e,
             EARLIER "(SELECT id FROM notices WHERE about = $6 UNION SELECT p.id FROM notices p"
-                    " JOIN work w ON w.id = p.id WHERE w.kind = $7 AND $8 = 'digest' AND EXISTS"
-                    " (SELECT 1 FROM notices h WHERE h.case_id = p.case_id AND h.digest = $9))",
+                    " JOIN work w ON w.id = p.id WHERE w.kind = $7 AND $8 = 'digest'"
+                    " AND (p.kind = 'digest' OR EXISTS (SELECT 1 FROM notices h"
+                    " WHERE h.case_id = p.case_id AND h.digest = $9)))",
             "iitiititi", n->id, n->id, channel, since, n->id, n->about ? n->about : "",
             (int64_t)WORK_NOTICE, n->kind, n->id);
     if (code)
@@ -547,7 +549,8 @@ enum err_code notice_joined(struct db_tx *tx, struct arena *a, int64_t isolation
         " AND r.address NOT IN (SELECT o.address FROM recipients o JOIN notices m"
         " ON m.id = o.notice_id WHERE m.case_id = $2 AND m.channel IS NULL)"
         " GROUP BY r.address"
-        " UNION SELECT n.case_id, r.address, NULL FROM notices n JOIN recipients r ON r.notice_id = n.id"
+        " UNION SELECT n.case_id, r.address, NULL FROM notices n"
+        " JOIN recipients r ON r.notice_id IN (n.id, n.digest)"
         " WHERE n.channel IS NULL AND n.case_id IN (SELECT id FROM cases WHERE isolation = $3)"
         " AND n.case_id <> $4 AND r.state = 'waiting'"
         " AND n.kind NOT IN ('action_done', 'action_failed') ORDER BY 1, 2";

@@ -135,7 +135,8 @@ struct notice_joined {
 };
 
 /** Who was written to by mail about the cases of an isolation, and not about the case `but`: each address with the newest
- *  of those cases, by case. And whom a mail about such a case has not reached yet, or is held for: with that case. */
+ *  of those cases, by case. And whom a mail about such a case, or a digest that tells it, has not reached yet, or is held for:
+ *  with that case. */
 enum err_code notice_joined(struct db_tx *tx, struct arena *a, int64_t isolation, int64_t but,
                             struct notice_joined **ret, size_t *ret_count, struct err *e);
 /** The same for channels, what still waits for one too: by case and channel, whom it was for. */

@@ -289,6 +289,49 @@ static void test_fallback__after_an_outage_no_channel_reads_isolated_last(void *
     sim_stop(sim);
 }
 
+/* Nor does a digest that waits so long say it last, to people who hear of the release in the thread of the first case; and two digests
+ * leave in their order, though a case is told in one of one burst and in one of the next. */
+static void test_fallback__after_an_outage_no_digest_says_isolated_last(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200];
+    struct runtime *rt;
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_ISOLATE_AND_MAIL, mail, "");
+    rt = engine_runtime(r.g);
+    rt->config->mail.group = (struct config_group){.wait_ms = 30 * SECOND_MS,
+                                                   .interval_ms = 5 * MINUTE_MS,
+                                                   .by = {[CONFIG_GROUP_MACHINE] = true}};
+    runtime_unref(rt);
+    rig_takes_isolate(&r, 1);
+    rig_says(&r, "GET", GET_ACTION, 0, 200, IN_FORCE);
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 2 * MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(taken(sim, "[ISOLATED]"), 1);
+    sim_tell(sim, "/config", DOWN);
+    see_actions(&r, "{\"value\":[" IN_FORCE "]}");
+    (void)rig_push(&r, SECOND_ALERT, MACHINE);
+    (void)rig_push(&r, THIRD_ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 30 * MINUTE_MS, MINUTE_MS);
+    see_actions(&r, "{\"value\":[" LET_GO "," IN_FORCE "]}");
+    pass(&r, 5 * HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    turn_last(&r, "id = (SELECT min(id) FROM notices WHERE kind = 'digest')");
+    sim_tell(sim, "/config", UP);
+    work_all(&r);
+    pass(&r, 3 * HOUR_MS, MINUTE_MS);
+    assert_int_equal(taken(sim, "[2 ISOLATED]"), 1);
+    assert_true(last_mailed(sim, "soc@contoso.example", "RELEASED]") >
+                last_mailed(sim, "soc@contoso.example", "[2 ISOLATED]"));
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* The login may not send as mail.from, which somebody mends: what waits is sent as the new one. Many a server says no to a
  * sender only when it hears of a recipient. */
 static void sent_as_the_new_one(const char *refuses, const char *takes)
@@ -1794,6 +1837,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__a_server_down_for_two_hours_gets_all_of_it_once),
         cmocka_unit_test(test_fallback__after_an_outage_no_old_state_comes_behind_a_new_one),
         cmocka_unit_test(test_fallback__after_an_outage_no_channel_reads_isolated_last),
+        cmocka_unit_test(test_fallback__after_an_outage_no_digest_says_isolated_last),
         cmocka_unit_test(test_fallback__what_waits_is_sent_as_whom_mail_from_names_now),
         cmocka_unit_test(test_fallback__what_reaches_none_of_its_people_goes_to_mail_to),
         cmocka_unit_test(test_fallback__what_mail_to_cannot_get_either_has_failed),

@@ -54,7 +54,8 @@ struct rest_request {
     int64_t leave_by_ms;
     int64_t connect_ms; /* 0: rest_options.connect_ms */
     size_t max_answer;  /* 0: rest_options.max_answer */
-    /* Of a longer body the beginning will do, for the status says all: no ERR_TOO_BIG. Not for mail */
+    /* Of a longer body the beginning will do, for the status says all: no ERR_TOO_BIG; nor ERR_UNKNOWN where the rest does not come
+     * in time, or not at all. Not for mail */
     bool cut_answer;
     const char *ca_file;     /* PEM roots for this call beside the others; or NULL */
     const char *unix_socket; /* path of a socket to connect to; url then names localhost; or NULL */

@@ -337,6 +337,12 @@ static void read_peer(CURL *easy, struct rest_answer *a)
     }
 }
 
+/* Of whose answer the beginning will do, and who has said how it is: how the rest is told, or whether, is of no matter. */
+static bool is_said(const struct rest_call *c)
+{
+    return c->cut || (c->may_cut && c->answer.status >= 200 && !c->too_big && !c->no_memory);
+}
+
 void rest_call_outcome(struct rest_call *c, CURLcode curl)
 {
     struct rest_answer *a = &c->answer;
@@ -344,7 +350,7 @@ void rest_call_outcome(struct rest_call *c, CURLcode curl)
 
     (void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &a->status);
     /* A mail server's no is an answer: nothing of ours follows a reply of 400 and more. */
-    if (curl != CURLE_OK && !c->cut && !(c->is_mail && a->status >= 400 && !c->no_login) &&
+    if (curl != CURLE_OK && !is_said(c) && !(c->is_mail && a->status >= 400 && !c->no_login) &&
         !(c->probe && c->ready)) {
         judge(c, curl);
         return;

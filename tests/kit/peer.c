@@ -158,6 +158,8 @@ static void serve(struct wire *w, unsigned number, void *ctx, bool *ret_reset)
             p->fn(p->ctx, r, &a);
         else
             a = record(p, r);
+        if (a.act == PEER_HANG && a.cut)
+            (void)answer(w, &a);
         if (a.act == PEER_HANG)
             wire_wait_closed(w);
         *ret_reset = a.act == PEER_RESET;

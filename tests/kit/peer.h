@@ -17,7 +17,7 @@ enum peer_act {
     PEER_ANSWER,
     PEER_CLOSE, /* closes without a word */
     PEER_RESET, /* the same with RST */
-    PEER_HANG   /* says nothing until the far side gives up */
+    PEER_HANG   /* says nothing, or with `cut` no more than that, until the far side gives up */
 };
 
 struct peer_answer {

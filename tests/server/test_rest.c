@@ -470,6 +470,46 @@ static void test_rest__says_unknown_once_the_request_has_left(void **state)
         }
 }
 
+/* Whose status says all, and whose answer may be cut, has said all by that: however the rest of it comes to nothing. */
+static void test_rest__a_status_that_says_all_is_an_answer(void **state)
+{
+    static const struct {
+        const char *what;
+        struct peer_answer answer;
+        long status; /* 0: none was said */
+    } rows[] = {
+        {"cut in the body", {.status = 202, .body = "0123456789", .cut = 51}, 202},
+        {"slow in the body",
+         {.act = PEER_HANG, .status = 202, .body = "0123456789", .cut = 51},
+         202},
+        {"slow, and a no", {.act = PEER_HANG, .status = 503, .body = "0123456789", .cut = 51}, 503},
+        {"chunks cut",
+         {.raw = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"},
+         200},
+        {"cut in the status", {.status = 202, .body = "0123456789", .cut = 10}, 0},
+        {"only to go on", {.act = PEER_HANG, .status = 100, .cut = 100}, 0},
+        {"slow", {.act = PEER_HANG}, 0},
+    };
+    struct stage *s = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rest_request q = request(s, "POST", "/");
+        struct rest_answer a = {0};
+        struct err e = {0};
+        enum err_code code;
+
+        peer_forget(s->peer);
+        peer_script(s->peer, &rows[i].answer);
+        q.cut_answer = true;
+        if (rows[i].answer.act == PEER_HANG)
+            q.timeout_ms = 500;
+        code = rest_do(s->rest, &q, &a, &e);
+        if (code != (rows[i].status ? ERR_OK : ERR_UNKNOWN) || a.status != rows[i].status)
+            fail_msg("%s: %s %ld %s", rows[i].what, err_name(code), a.status, e.text);
+        rest_answer_clear(&a);
+    }
+}
+
 static void test_rest__says_again_while_nothing_has_left(void **state)
 {
     struct stage *s = *state;
@@ -1425,6 +1465,7 @@ int main(void)
         T(test_rest__meets_the_limit_while_the_answer_arrives),
         T(test_rest__leaves_no_connection_to_children),
         T(test_rest__says_unknown_once_the_request_has_left),
+        T(test_rest__a_status_that_says_all_is_an_answer),
         T(test_rest__says_again_while_nothing_has_left),
         T(test_rest__what_comes_too_late_never_leaves),
         T(test_rest__repeats_no_post_on_a_connection_found_closed),

@@ -1129,6 +1129,35 @@ static void test_unheard__a_webhook_that_answers_at_length_has_got_its_post(void
     sim_stop(sim);
 }
 
+/* Or it takes its post, and how it says so breaks off: it has got it, too, and gets it no more. */
+static void test_unheard__a_webhook_whose_answer_breaks_off_has_got_its_post(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[400];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    peer_script(r.peer, &(struct peer_answer){.method = "POST",
+                                              .target = "/hook",
+                                              .status = 202,
+                                              .body = "it is accepted",
+                                              .cut = 55});
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 6 * DAY_MS, 2 * HOUR_MS);
+    assert_int_equal(posted(&r, "[ALERT]"), 1);
+    assert_int_equal(sim_state(sim, "mails"), 0);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* There is nobody to mail, and the webhook has another name since a reload: what the old one did not get the new one does, as
  * the case stands then. */
 static void test_unheard__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed(
@@ -1213,6 +1242,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_unheard__what_came_after_a_mail_and_is_told_to_nobody_is_said),
         cmocka_unit_test(test_unheard__what_another_webhook_took_is_not_said_to_reach_nobody),
         cmocka_unit_test(test_unheard__a_webhook_that_answers_at_length_has_got_its_post),
+        cmocka_unit_test(test_unheard__a_webhook_whose_answer_breaks_off_has_got_its_post),
         cmocka_unit_test(
             test_unheard__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed),
     };

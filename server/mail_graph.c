@@ -100,6 +100,7 @@ static enum err_code call(const struct mail_graph *g, const char *url, const str
                              .body = body->data,
                              .body_len = body->len,
                              .max_answer = ANSWER_MAX,
+                             .cut_answer = true, /* 202 is that it has the mail */
                              .timeout_ms = timeout_ms};
     const char *token;
     enum err_code code;

@@ -1674,6 +1674,28 @@ static void test_fallback__a_way_is_left_alone_no_longer_when_the_clock_is_set_b
     close_rig(&r);
 }
 
+/* Graph says that it has the mail, and the end of that answer is lost: it is not sent again. */
+static void test_fallback__what_graph_has_accepted_is_sent_once(void **state)
+{
+    char graph[300];
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+    (void)snprintf(graph, sizeof graph, "    graph_url: %s/graph\n", peer_url(r.peer));
+    r.tenants = graph;
+    use_rules(&r, RULES_MAIL_ONLY, "  server: graph:cordon@contoso.example\n", "");
+    peer_script(r.peer, &(struct peer_answer){.method = "POST",
+                                              .target = "/graph/",
+                                              .raw = "HTTP/1.1 202 Accepted\r\n"
+                                                     "Transfer-Encoding: chunked\r\n\r\n"});
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, DAY_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/graph/"), 1);
+    close_rig(&r);
+}
+
 /* A reload, for which it is enough that a file is rotated, does not make it be asked sooner;
  * another mailbox may be tried. */
 static void test_fallback__a_reload_leaves_a_way_alone_that_wants_it(void **state)
@@ -1875,6 +1897,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_is_too_long_for_a_way_does_not_make_it_work),
         cmocka_unit_test(test_fallback__one_way_that_is_throttled_holds_up_no_other),
         cmocka_unit_test(test_fallback__a_way_is_left_alone_no_longer_when_the_clock_is_set_back),
+        cmocka_unit_test(test_fallback__what_graph_has_accepted_is_sent_once),
         cmocka_unit_test(test_fallback__a_reload_leaves_a_way_alone_that_wants_it),
         cmocka_unit_test(test_fallback__a_restart_begins_no_time_anew),
         cmocka_unit_test(test_fallback__a_clock_that_was_ahead_keeps_nothing_from_the_next_way),

@@ -88,12 +88,29 @@ static enum err_code read_question(struct db_tx *tx, const struct unheard *u, st
     return ERR_OK;
 }
 
-/* Is it about accepted alerts? Of one, or of many. */
-static bool is_of_cases(const struct notice_record *n)
+/* What is told of cordon's own in words of others, of alerts and machines: by how it begins what it is about. */
+static const struct {
+    const char *about, *what;
+} of_others[] = {
+    {"question:", "several cases"},
+    {"burst:", "several cases"},
+    {"digest:", "several cases"},
+    {"silence:", "a silence"},
+    {"hunt:", "a hunt"},
+    {"machine:", "a machine that is isolated"},
+};
+
+/* What n is about, if others have a part in what it says; NULL: they have none, or there is no memory. */
+static const char *what_of(const struct notice_record *n, struct arena *a)
 {
-    return n->case_id || strcmp(n->kind, "digest") == 0 ||
-           strcmp(n->kind, notice_kind_name(NOTICE_QUESTION)) == 0 ||
-           strcmp(n->kind, notice_kind_name(NOTICE_NOT_ISOLATED)) == 0;
+    char id[ID_TEXT_SIZE];
+
+    if (n->case_id)
+        return arena_fmt(a, "case %s", id_format(n->case_id, id));
+    for (size_t i = 0; i < sizeof of_others / sizeof *of_others; i++)
+        if (strncmp(n->about, of_others[i].about, strlen(of_others[i].about)) == 0)
+            return of_others[i].what;
+    return NULL;
 }
 
 /* Whom it was for, where there is no mail.to: of a post, whom the mails of its case were for. */
@@ -118,25 +135,26 @@ static enum err_code bare_audience(struct db_tx *tx, const struct unheard *u, co
 
 /* A far end may refuse a notice for what it says, and others chose some of that: one without a word of theirs is tried, and
  * again for others. */
-static enum err_code tell_bare(struct db_tx *tx, const struct unheard *u, struct err *e)
+static enum err_code tell_bare(struct db_tx *tx, const struct unheard *u, const char *what,
+                               struct err *e)
 {
     char id[ID_TEXT_SIZE];
     const char **to = NULL;
     size_t n_to = 0;
     enum err_code code = bare_audience(tx, u, &to, &n_to, e);
-    const char *what = u->n->case_id ? arena_fmt(u->arena, "case %s", id_format(u->n->case_id, id))
-                                     : "several cases";
-    const struct notice_system_fact facts[] = {{"It told", u->n->kind}};
+    const struct notice_system_fact facts[] = {{"It told", u->n->kind}, {"About", u->n->about}};
     const struct notice_system n = {
-        .about = arena_fmt(u->arena, "unheard:%s:%s%s%s", u->n->case_id ? id : u->n->about,
-                           u->n->kind, n_to ? ":" : "", n_to ? to[0] : ""),
+        .about = arena_fmt(u->arena, "unheard:%s:%s%s%s",
+                           u->n->case_id ? id_format(u->n->case_id, id) : u->n->about, u->n->kind,
+                           n_to ? ":" : "", n_to ? to[0] : ""),
         .kind = "unheard",
         .subject = arena_fmt(u->arena, "what was told about %s reached nobody", what),
-        .headline = "A notice about an alert reached nobody",
+        .headline = "A notice reached nobody",
         .body =
-            "A person should look now: `cordon cases show CASE` tells a whole case, `cordon cases list` has "
-            "all. Whoever was to take that notice refused it or did not for days, perhaps for what stands in "
-            "it, which others chose; so this one holds nothing of the alert.",
+            "A person should look now: `cordon cases show CASE` tells a whole case, `cordon cases list` has all, "
+            "`cordon silences show ID` what a silence withheld. Whoever was to take that notice refused it or "
+            "did not for days, perhaps for what stands in it, which others chose; so this one holds nothing of "
+            "that.",
         .not_within = ENGINE_LATE_MS,
         .facts = facts,
         .n_facts = sizeof facts / sizeof *facts,
@@ -146,7 +164,7 @@ static enum err_code tell_bare(struct db_tx *tx, const struct unheard *u, struct
 
     if (code)
         return code;
-    if (!what || !n.about || !n.subject)
+    if (!n.about || !n.subject)
         return err_set(e, ERR_NOMEM, "notice");
     return notice_system_put(tx, u->g, u->rt, u->arena, &n, u->now, e);
 }
@@ -155,6 +173,7 @@ static enum err_code tell_bare(struct db_tx *tx, const struct unheard *u, struct
 static enum err_code reach_nobody(struct db_tx *tx, const struct unheard *u, struct err *e)
 {
     const struct config *c = u->rt->config;
+    const char *what = what_of(u->n, u->arena);
     bool told = false;
     enum err_code code =
         u->n->case_id ? question_may_be_mailed(tx, u->arena, u->n, &told, e) : ERR_OK;
@@ -164,7 +183,7 @@ static enum err_code reach_nobody(struct db_tx *tx, const struct unheard *u, str
     log_event(LOG_WARN, "nobody_told", LOG_ID("case", u->n->case_id), LOG_STR("about", u->n->about),
               LOG_ID("notice", u->n->id), LOG_STR("kind", u->n->kind),
               LOG_STR("why", "nobody's server took it, and there is no other way"));
-    return is_of_cases(u->n) && (c->mail.server || c->n_webhooks) ? tell_bare(tx, u, e) : ERR_OK;
+    return what && (c->mail.server || c->n_webhooks) ? tell_bare(tx, u, what, e) : ERR_OK;
 }
 
 /* What came of a step that is not what the case has come to, in the words that were to tell it: "NOT DONE: what and why". */

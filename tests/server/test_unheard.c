@@ -820,6 +820,57 @@ static void test_unheard__what_is_refused_for_what_it_says_is_told_without_that(
     sim_stop(sim);
 }
 
+/* Nor is that a silence has ended, and what it withheld; or what a hunt found. */
+static void test_unheard__what_is_refused_of_many_is_told_without_that(void **state)
+{
+    static const struct notice_system_fact facts[] = {{"Case 1", "Medium: invoice.exe on ws-114"}};
+    static const struct {
+        const char *about, *kind, *said;
+        size_t taken;
+    } rows[] = {
+        {"silence:0sc", "silence_ended", "[CORDON] what was told about a silence", 1},
+        {"hunt:lsass", "hunt_found", "[CORDON] what was told about a hunt", 1},
+        {"machine:9c1f", "review", "[CORDON] what was told about a machine", 1},
+        {"source:flow", "source_quiet", "[CORDON] ", 0}, /* in which nobody else has a part */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct notice_system n = {.about = rows[i].about,
+                                        .kind = rows[i].kind,
+                                        .subject = "two cases withheld",
+                                        .headline = "It is over",
+                                        .body = "Look at them.",
+                                        .facts = facts,
+                                        .n_facts = 1};
+        struct sim *sim = sim_start(NULL);
+        char mail[200];
+        struct work w;
+        struct rig r;
+
+        print_message("  %s\n", rows[i].kind);
+        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+        open_rig(&r, RULES_MAIL_ONLY, mail, "");
+        sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\"}}");
+        assert_int_equal(notice_system_tell(r.g, &n, NULL), ERR_OK);
+        assert_true(rig_claim(&r, WORK_NOTICE, &w));
+        notice_run(r.g, &w);
+        sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
+        work_all(&r);
+        assert_int_equal(taken(sim, rows[i].said), rows[i].taken);
+        assert_int_equal(sim_state(sim, "mails"), rows[i].taken);
+        if (rows[i].taken) {
+            AUTO(json_freep) struct json *mails = sim_get(sim, "/mails");
+            const char *raw = json_get_string(json_first(json_get(mails, "mails")), "raw");
+
+            assert_non_null(strstr(raw, rows[i].about));
+            assert_null(strstr(raw, "invoice"));
+        }
+        close_rig(&r);
+        sim_stop(sim);
+    }
+}
+
 /* A question a moment later is no old news: that it reached nobody is said as well, once. */
 static void test_unheard__a_question_that_is_refused_for_what_it_says_is_told_besides(void **state)
 {
@@ -1231,6 +1282,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_unheard__what_reaches_nobody_at_all_is_said),
         cmocka_unit_test(test_unheard__a_mail_that_reaches_nobody_is_said_to),
         cmocka_unit_test(test_unheard__what_is_refused_for_what_it_says_is_told_without_that),
+        cmocka_unit_test(test_unheard__what_is_refused_of_many_is_told_without_that),
         cmocka_unit_test(test_unheard__a_question_that_is_refused_for_what_it_says_is_told_besides),
         cmocka_unit_test(
             test_unheard__who_refused_what_it_says_is_told_without_that_where_there_is_no_mail_to),

@@ -13,6 +13,7 @@
 #include "mail.h"
 #include "notice_letter.h"
 #include "pause.h"
+#include "question_mail.h"
 #include "store_notices.h"
 #include "template.h"
 #include "unheard.h"
@@ -479,18 +480,25 @@ static bool is_last_hope(const struct sending *s)
     return true;
 }
 
-/* Nobody got it, and nobody will. */
+/* Nobody got it, and nobody will. Of how a question over many ended each of those who were asked has a mail of his own. */
 static enum err_code readdress(struct db_tx *tx, const struct sending *s, size_t *ret_added,
                                struct err *e)
 {
     const struct text_list *usual = &s->rt->config->mail.to;
+    const bool each =
+        s->n.about && strncmp(s->n.about, QUESTION_ABOUT, strlen(QUESTION_ABOUT)) == 0;
     enum err_code code = ERR_OK;
 
     *ret_added = 0;
-    for (size_t i = 0; i < usual->count && !code; i++)
-        if (is_for_another(s, usual->items[i]))
+    for (size_t i = 0; i < usual->count && !code; i++) {
+        bool has = !is_for_another(s, usual->items[i]);
+
+        if (each && !has)
+            code = notice_is_for(tx, &s->n, usual->items[i], &has, e);
+        if (!code && !has)
             code = recipient_add(tx, s->n.id, (int64_t)(s->n.n_recipients + (*ret_added)++),
                                  usual->items[i], s->now, e);
+    }
     return code;
 }
 

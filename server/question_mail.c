@@ -23,8 +23,7 @@
 
 #define QUESTIONS_OF_CASE 8 /* the newest of those that held one back: canary, storm and limits */
 
-/* What its notices are about: this, and its id. */
-#define ABOUT "question:"
+#define ABOUT QUESTION_ABOUT
 
 const char *question_link(struct engine *g, const struct runtime *rt, struct arena *a,
                           int64_t invitation, int64_t expires)

@@ -11,6 +11,9 @@
 #include "store_notices.h"
 #include "store_questions.h"
 
+/* What the notices of a question over many are about: this, and its id. */
+#define QUESTION_ABOUT "question:"
+
 /* How many a question over many is about, and those that its mails name. */
 struct question_extent {
     int64_t cases, machines;

@@ -516,6 +516,21 @@ enum err_code notice_may_be_mailed(struct db_tx *tx, const struct notice_record 
     return code ? code : store_take_any(rows, ret, e);
 }
 
+enum err_code notice_is_for(struct db_tx *tx, const struct notice_record *n, const char *address,
+                            bool *ret, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT 1 FROM notices n JOIN recipients r ON r.notice_id = n.id"
+                                  " WHERE n.about = $1 AND n.kind = $2 AND n.created >= $3"
+                                  " AND n.channel IS NULL AND r.address = $4"
+                                  " AND r.state <> 'refused' LIMIT 1",
+                                  "ttit", n->about, n->kind, n->created, address);
+
+    *ret = false;
+    return code ? code : store_take_any(rows, ret, e);
+}
+
 static enum err_code read_joined(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
     bool nomem = false;

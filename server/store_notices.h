@@ -129,6 +129,9 @@ enum err_code notice_was_posted(struct db_tx *tx, const char *about, const char 
  *  yet? Of what came of a step: the same of that. */
 enum err_code notice_may_be_mailed(struct db_tx *tx, const struct notice_record *n, bool *ret,
                                    struct err *e);
+/** Is there a mail of the kind of n and about the same of cordon's own, as new as n, for this address, which has not refused it? */
+enum err_code notice_is_for(struct db_tx *tx, const struct notice_record *n, const char *address,
+                            bool *ret, struct err *e);
 struct notice_joined {
     int64_t case_id;
     const char *address, *channel; /* NULL: mail */

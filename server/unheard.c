@@ -92,7 +92,7 @@ static enum err_code read_question(struct db_tx *tx, const struct unheard *u, st
 static const struct {
     const char *about, *what;
 } of_others[] = {
-    {"question:", "several cases"},
+    {QUESTION_ABOUT, "several cases"},
     {"burst:", "several cases"},
     {"digest:", "several cases"},
     {"silence:", "a silence"},

@@ -901,6 +901,32 @@ static void test_unheard__a_question_that_is_refused_for_what_it_says_is_told_be
     sim_stop(sim);
 }
 
+#define ASK_TWO "ask: {within: 1h, approvers: [gone@x.example, soc@contoso.example]}"
+
+/* Two are asked about many, and one of them has no mailbox: how that ended the other hears once, by the mail that is his own. */
+static void test_unheard__who_was_asked_besides_hears_the_end_once(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r,
+             "rules: [{name: contain, do: [isolate: {}, email: {}]}]\n"
+             "safety: {canary: 1, " ASK_TWO "}\n",
+             mail, "");
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\"}}}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 2 * HOUR_MS, MINUTE_MS);
+    assert_int_equal(taken(sim, "[QUESTION] 1 machine"), 1);
+    assert_int_equal(taken(sim, "[NOT ISOLATED: nobody answered in time]"), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* Nor is there a mail.to: those whom the rule names are told so. */
 static void test_unheard__who_refused_what_it_says_is_told_without_that_where_there_is_no_mail_to(
     void **state)
@@ -1284,6 +1310,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_unheard__what_is_refused_for_what_it_says_is_told_without_that),
         cmocka_unit_test(test_unheard__what_is_refused_of_many_is_told_without_that),
         cmocka_unit_test(test_unheard__a_question_that_is_refused_for_what_it_says_is_told_besides),
+        cmocka_unit_test(test_unheard__who_was_asked_besides_hears_the_end_once),
         cmocka_unit_test(
             test_unheard__who_refused_what_it_says_is_told_without_that_where_there_is_no_mail_to),
         cmocka_unit_test(test_unheard__who_refused_what_it_says_is_told_whoever_else_was_to_hear),

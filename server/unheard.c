@@ -355,6 +355,20 @@ static enum err_code post_case(struct db_tx *tx, const struct unheard *u, struct
     return code || posted ? code : reach_nobody(tx, u, e);
 }
 
+/* Each of those who are asked has a mail of his own, of what is asked and of how it ended: has another one got his, or may he yet? */
+static enum err_code is_anothers(struct db_tx *tx, const struct unheard *u, bool *ret,
+                                 struct err *e)
+{
+    struct notice_record like = *u->n;
+    bool asks = strcmp(like.kind, notice_kind_name(NOTICE_QUESTION)) == 0;
+
+    *ret = false;
+    like.kind = ""; /* what was asked before is another question */
+    return asks || (like.about && strncmp(like.about, QUESTION_ABOUT, strlen(QUESTION_ABOUT)) == 0)
+               ? notice_may_be_mailed(tx, &like, ret, e)
+               : ERR_OK;
+}
+
 /* A mail will never reach anybody. What is told of a case is told where somebody who judges it has got another of the same time. */
 static enum err_code post_instead(struct db_tx *tx, const struct unheard *u, struct err *e)
 {
@@ -362,6 +376,8 @@ static enum err_code post_instead(struct db_tx *tx, const struct unheard *u, str
     enum err_code code =
         u->n->case_id ? notice_was_taken(tx, u->n, HELPDESK_CHANNEL, &taken, e) : ERR_OK;
 
+    if (!code && !taken && !u->rt->config->n_webhooks)
+        code = is_anothers(tx, u, &taken, e);
     if (code || taken)
         return code;
     if (!u->rt->config->n_webhooks)

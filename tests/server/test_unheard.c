@@ -927,6 +927,39 @@ static void test_unheard__who_was_asked_besides_hears_the_end_once(void **state)
     sim_stop(sim);
 }
 
+/* Each of two who are asked has a mail of his own, and one has no mailbox: that is not said to have reached nobody. */
+static void test_unheard__what_another_was_asked_is_not_said_to_reach_nobody(void **state)
+{
+    static const char *const rows[] = {"rules: [{name: contain, do: [" ASK_TWO
+                                       ", isolate: {}, email: {}]}]\n",
+                                       "rules: [{name: contain, do: [isolate: {}, email: {}]}]\n"
+                                       "safety: {canary: 1, " ASK_TWO "}\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim *sim = sim_start(NULL);
+        char mail[200];
+        struct rig r;
+
+        print_message("  %s", rows[i]);
+        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+        open_rig(&r, rows[i], mail, "");
+        sim_tell(sim, "/config",
+                 "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\"}}}");
+        atomic_store(&nobodies, 0);
+        log_divert(count_questions, NULL);
+        (void)rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        pass(&r, 2 * HOUR_MS, MINUTE_MS);
+        assert_int_equal(taken(sim, "[QUESTION]"), 1);
+        assert_true(taken(sim, "[NOT ISOLATED: nobody answered in time]") > 0);
+        assert_int_equal(taken(sim, "[CORDON]"), 0);
+        assert_int_equal(atomic_load(&nobodies), 0);
+        close_rig(&r);
+        sim_stop(sim);
+    }
+}
+
 /* Nor is there a mail.to: those whom the rule names are told so. */
 static void test_unheard__who_refused_what_it_says_is_told_without_that_where_there_is_no_mail_to(
     void **state)
@@ -1311,6 +1344,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_unheard__what_is_refused_of_many_is_told_without_that),
         cmocka_unit_test(test_unheard__a_question_that_is_refused_for_what_it_says_is_told_besides),
         cmocka_unit_test(test_unheard__who_was_asked_besides_hears_the_end_once),
+        cmocka_unit_test(test_unheard__what_another_was_asked_is_not_said_to_reach_nobody),
         cmocka_unit_test(
             test_unheard__who_refused_what_it_says_is_told_without_that_where_there_is_no_mail_to),
         cmocka_unit_test(test_unheard__who_refused_what_it_says_is_told_whoever_else_was_to_hear),

@@ -252,9 +252,12 @@ static enum err_code hasten(struct db_tx *tx, void *arg, struct err *e)
 
 enum err_code store_work_try_now(struct store *s, struct err *e)
 {
-    struct hastening h = {.kind = WORK_CASE, .now = clock_wall_ms(s->clock), .tries = 1};
-    enum err_code code = db_write(s->db, hasten, &h, e);
+    struct hastening cases = {.kind = WORK_CASE, .now = clock_wall_ms(s->clock), .tries = 1};
+    struct hastening notices = {.kind = WORK_NOTICE, .now = cases.now, .tries = 1};
+    enum err_code code = db_write(s->db, hasten, &cases, e);
 
+    if (!code)
+        code = db_write(s->db, hasten, &notices, e);
     return code ? err_in(e, "make due what was tried in vain"), code : ERR_OK;
 }
 

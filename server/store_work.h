@@ -97,8 +97,8 @@ enum err_code store_work_doubt(struct store *s, struct err *e);
  *  looks before it acts, so that it may come early. Among replicas, too: a host that has a wrong time of its own cannot write
  *  (db_postgres.c), but a database on this one shares the wrong time, and is set right with it. */
 enum err_code store_work_hurry(struct store *s, struct err *e);
-/** A new configuration is in force, and it may be the cure (a renewed secret): cases that were tried in vain and
- *  wait to be tried again are due now. */
+/** A new configuration is in force, and it may be the cure (a renewed secret, another mail server): cases and notices that were
+ *  tried in vain and wait to be tried again are due now. */
 enum err_code store_work_try_now(struct store *s, struct err *e);
 /** And other people may be to be asked: questions that are open are due now, and see to that (question.c). */
 enum err_code store_work_ask_now(struct store *s, struct err *e);

@@ -30,12 +30,27 @@
 #define TRIED_MS MINUTE_MS
 #define TURN_MS  (5 * SECOND_MS)
 
-/* Was mail.to's turn, in a step of the case that names nobody? Under a silence that told nothing; what follows is told all the same. */
+/* Was anybody asked about the case by a mail? Then those who were told of it are whom the policy asks. */
+static enum err_code was_asked(struct db_tx *tx, struct arena *a, int64_t case_id, bool *ret,
+                               struct err *e)
+{
+    struct notice_heard *heard;
+    size_t n = 0;
+    enum err_code code = notice_channel_heard(tx, a, case_id, NULL, &heard, &n, e);
+
+    for (size_t i = 0; i < n && !code; i++)
+        *ret = *ret || strcmp(heard[i].kind, notice_kind_name(NOTICE_QUESTION)) == 0;
+    return code;
+}
+
+/* Was mail.to's turn, in a step of the case that names nobody? Under a silence that told nothing; what follows is told all the same.
+ * And of a rule that writes to nobody all is for mail.to. */
 static enum err_code is_for_usual(struct db_tx *tx, struct arena *a, int64_t case_id, bool *ret,
                                   struct err *e)
 {
     struct step_record *steps;
     size_t n = 0;
+    bool named = false;
     enum err_code code = case_steps(tx, a, case_id, &steps, &n, e);
 
     *ret = false;
@@ -43,6 +58,7 @@ static enum err_code is_for_usual(struct db_tx *tx, struct arena *a, int64_t cas
         AUTO(json_freep) struct json *args = NULL;
         const char *who;
 
+        named = named || strcmp(steps[i].handler, "email") == 0;
         if (steps[i].state == STEP_WAITING || steps[i].state == STEP_SKIPPED ||
             strcmp(steps[i].handler, "email") != 0 ||
             json_parse(steps[i].args, strlen(steps[i].args), &args, NULL))
@@ -50,6 +66,10 @@ static enum err_code is_for_usual(struct db_tx *tx, struct arena *a, int64_t cas
         who = json_get_string(args, "audience");
         *ret = !json_count(json_get(args, "to")) && !(who && strcmp(who, "desk") == 0);
     }
+    if (code || named)
+        return code;
+    code = was_asked(tx, a, case_id, &named, e);
+    *ret = !named;
     return code;
 }
 

@@ -1645,6 +1645,54 @@ static void test_notice__who_is_in_mail_to_by_now_hears_how_it_goes_on(void **st
     }
 }
 
+/* So they do where the rule writes to nobody, so that mail.to hears what people must know; not where others were asked. */
+static void test_notice__who_is_in_mail_to_by_now_hears_how_it_goes_on_where_no_step_writes(
+    void **state)
+{
+    static const struct {
+        const char *steps, *told;
+    } rows[] = {
+        {"isolate: {}", "soc@contoso.example new@contoso.example "},
+        {"ask: {approvers: [a@x.example]}, isolate: {}", "a@x.example "},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *rules, *told = "";
+        struct notice_record *list;
+        struct runtime *rt;
+        struct rig r;
+        size_t n = 0;
+        int64_t id;
+
+        set_up(&r);
+        rules = arena_fmt(r.arena, "rules: [{name: contain, do: [%s]}]\n", rows[i].steps);
+        engine_use(r.g, rig_runtime(&r, rules));
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 503, "{}");
+        id = rig_push(&r, ALERT, MACHINE);
+        rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+        assert_string_equal(rig_told(&r, id), i ? "question" : "late");
+        rt = rig_runtime(&r, rules);
+        rt->config->mail.to.items[0] = "new@contoso.example";
+        engine_use(r.g, rt);
+        assert_int_equal(desk_drop(r.g, &(struct desk_order){.id = id, .why = "a drill"}, NULL),
+                         ERR_OK);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_takes_isolate(&r, 1);
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        rig_pass(&r, HOUR_MS, MINUTE_MS);
+        assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+        assert_true(n > 1);
+        for (size_t k = 0; k < list[n - 1].n_recipients; k++)
+            told = arena_fmt(r.arena, "%s%s ", told, list[n - 1].recipients[k].address);
+        assert_string_equal(told, rows[i].told);
+        tear_down(&r);
+    }
+}
+
 /* One mail goes to a hundred: the steps of a case may tell more, and all of them hear the end. */
 static void test_notice__more_people_than_one_mail_can_have_are_all_told(void **state)
 {
@@ -1722,6 +1770,8 @@ int main(void)
         cmocka_unit_test(test_notice__the_helpdesk_calls_no_machine_free_that_is_isolated),
         cmocka_unit_test(test_notice__an_isolation_of_the_case_is_not_called_another_alerts),
         cmocka_unit_test(test_notice__who_is_in_mail_to_by_now_hears_how_it_goes_on),
+        cmocka_unit_test(
+            test_notice__who_is_in_mail_to_by_now_hears_how_it_goes_on_where_no_step_writes),
         cmocka_unit_test(test_notice__more_people_than_one_mail_can_have_are_all_told),
         cmocka_unit_test(test_notice__a_post_about_a_review_promises_no_mail),
         cmocka_unit_test(test_notice__a_machines_name_is_harmless_in_the_helpdesks_subject),

@@ -56,7 +56,8 @@ enum err_code store_notice_list(struct store *s, struct arena *a, int64_t case_i
 
 /**
  * Mails made before n that say what n may make old news, and wait for one of those that n waits for: about the same case,
- * by itself or in a digest, or about the same thing of cordon's own. Not those that were tried after `since`.
+ * by itself or in a digest, about a question over many, or about the same thing of cordon's own. Not those that were tried after
+ * `since`.
  */
 enum err_code store_notice_earlier(struct store *s, struct arena *a, const struct notice_record *n,
                                    int64_t since, int64_t **ret, size_t *ret_count, struct err *e);

@@ -332,6 +332,50 @@ static void test_fallback__after_an_outage_no_digest_says_isolated_last(void **s
     sim_stop(sim);
 }
 
+/* Nor does the mail that asks about many, and calls them not isolated, come behind what a yes by command has led to. */
+static void test_fallback__after_an_outage_nobody_is_asked_behind_what_came_of_it(void **state)
+{
+    struct question_answer yes = {.yes = true, .person = "maria", .way = "operator"};
+    struct sim *sim = sim_start(NULL);
+    struct question_record *list;
+    enum question_state now;
+    char mail[200];
+    struct rig r;
+    size_t n = 0;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r,
+             "rules: [{name: contain, do: [isolate: {}, email: {}]}]\n"
+             "safety: {canary: 1, ask: {within: 8h}}\n",
+             mail, "");
+    sim_tell(sim, "/config", DOWN);
+    rig_takes_isolate(&r, 1);
+    rig_says(&r, "GET", GET_ACTION, 0, 200, IN_FORCE);
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(store_question_list(r.store, r.arena, QUESTION_STATES, 0, 1, &list, &n, NULL),
+                     ERR_OK);
+    assert_int_equal(n, 1);
+    yes.question = list[0].id;
+    assert_int_equal(question_answer(r.g, &yes, &now, NULL), ERR_OK);
+    work_all(&r);
+    pass(&r, 40 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    turn_last(&r, "kind = 'question'");
+    sim_tell(sim, "/config", UP);
+    work_all(&r);
+    pass(&r, 3 * HOUR_MS, MINUTE_MS);
+    assert_true(last_mailed(sim, "soc@contoso.example", "[QUESTION]") >= 0);
+    assert_true(last_mailed(sim, "soc@contoso.example", "[REQUESTED]") >
+                last_mailed(sim, "soc@contoso.example", "[QUESTION]"));
+    assert_true(last_mailed(sim, "soc@contoso.example", "[ISOLATED]") >
+                last_mailed(sim, "soc@contoso.example", "[REQUESTED]"));
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* The login may not send as mail.from, which somebody mends: what waits is sent as the new one. Many a server says no to a
  * sender only when it hears of a recipient. */
 static void sent_as_the_new_one(const char *refuses, const char *takes)
@@ -1894,6 +1938,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__after_an_outage_no_old_state_comes_behind_a_new_one),
         cmocka_unit_test(test_fallback__after_an_outage_no_channel_reads_isolated_last),
         cmocka_unit_test(test_fallback__after_an_outage_no_digest_says_isolated_last),
+        cmocka_unit_test(test_fallback__after_an_outage_nobody_is_asked_behind_what_came_of_it),
         cmocka_unit_test(test_fallback__what_waits_is_sent_as_whom_mail_from_names_now),
         cmocka_unit_test(test_fallback__what_reaches_none_of_its_people_goes_to_mail_to),
         cmocka_unit_test(test_fallback__what_mail_to_cannot_get_either_has_failed),

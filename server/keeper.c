@@ -9,8 +9,10 @@
 #include "audit.h"
 #include "cli.h"
 #include "clock.h"
+#include "config_own.h"
 #include "http_tls.h"
 #include "hunting.h"
+#include "keeper_refusal.h"
 #include "log.h"
 #include "polling.h"
 #include "reconcile.h"
@@ -29,6 +31,7 @@ struct keeper {
     int64_t look_ms;              /* mono: nothing is read again before, unless a person asks */
     bool asked_before;  /* what a person asked for was kept from coming into force by the store */
     unsigned not_begun; /* of `rounds` a bit each, by index */
+    struct keeper_refusals refusals;
     pthread_t thread;
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t change;
@@ -173,6 +176,16 @@ static enum err_code put_in_force(struct keeper *k, struct config *fresh, const 
     return ERR_OK;
 }
 
+/* Does the file still say what is in force? */
+static bool is_text_in_force(const struct config *c)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(CONFIG_FILE_MAX);
+    struct err e;
+
+    return !config_read_file(c->file, &text, &e) && text.len == c->text_len &&
+           memcmp(buf_text(&text), c->text, text.len) == 0;
+}
+
 /* A faulty file changes nothing and says so. changed: the file for whose sake those that the configuration
  * names are read anew, while its own text stays; NULL: a person asks, and that is read too. */
 static void reload(struct keeper *k, const char *changed)
@@ -185,6 +198,7 @@ static void reload(struct keeper *k, const char *changed)
 
     if (watch_new(&files, &e)) {
         log_event(LOG_ERROR, "reload_refused", LOG_ERR(&e));
+        keeper_refusal_note(&k->refusals, k->with.engine, !changed, false, e.text);
         return;
     }
     sdnotify_tell("RELOADING=1");
@@ -197,6 +211,11 @@ static void reload(struct keeper *k, const char *changed)
     } else if ((code = put_in_force(k, fresh, changed, &e))) {
         config_unref(fresh);
     }
+    if (code)
+        keeper_refusal_note(&k->refusals, k->with.engine, !changed, code == ERR_AGAIN, e.text);
+    else
+        keeper_refusal_over(&k->refusals, k->with.engine,
+                            !changed || is_text_in_force(k->with.config));
     k->asked_before = !changed && code == ERR_AGAIN;
     if (code == ERR_AGAIN) { /* the watch goes on to see the change */
         k->look_ms = clock_mono_ms(clock_system()) + LOOK_AGAIN_MS;
@@ -260,6 +279,7 @@ static void *keep(void *arg)
     (void)pthread_setname_np(pthread_self(), "keeper");
     record_config(k, "start", NULL);
     tell_doubt(k);
+    keeper_refusal_over(&k->refusals, k->with.engine, true);
     while (wait_for_turn(k, &asked)) {
         const bool look = !asked && clock_mono_ms(clock_system()) >= k->look_ms;
         const char *changed = look && !k->asked_before ? watch_look(k->with.files) : NULL;
@@ -267,6 +287,7 @@ static void *keep(void *arg)
         if (asked || changed || (look && k->asked_before))
             reload(k, changed);
         begin_rounds(k, false);
+        keeper_refusal_tell(&k->refusals, k->with.engine);
         tell_certificate(k);
         k->head_due_ms =
             audit_tell_head(k->with.store, clock_mono_ms(clock_system()), k->head_due_ms);

@@ -6,6 +6,7 @@
 
 #include "hunting.h"
 #include "json.h"
+#include "keeper_refusal.h"
 #include "polling.h"
 #include "reconcile.h"
 #include "silence.h"
@@ -66,7 +67,7 @@ static bool is_configured(const void *ctx, const char *name)
         source = config_source(c, of);
         return source && source->heartbeat_ms;
     }
-    return has_way(c, name);
+    return strcmp(name, KEEPER_REFUSAL_PART) == 0 || has_way(c, name);
 }
 
 /* ---- what the store knows --------------------------------------------------------------------- */

@@ -703,6 +703,83 @@ static void test_serve__readyz_names_what_is_wrong_and_when_it_is_over(void **st
     house_stop(h);
 }
 
+/* Waits until the mails are so many; how many of them are of this kind. */
+static unsigned mails_with(struct house *h, int64_t count, const char *kind)
+{
+    AUTO(json_freep) struct json *mails = sim_wait_mails(h->sim, count, SOON);
+    unsigned n = 0;
+
+    JSON_EACH (mail, json_get(mails, "mails"))
+        n += strstr(json_get_string(mail, "raw"), kind) != NULL;
+    return n;
+}
+
+/* Whoever has just named a machine that is to be protected believes that it is, for all that the signal says. */
+static void test_serve__people_are_told_that_what_they_changed_is_not_in_force(void **state)
+{
+    static const char not_in_force[] = "X-Cordon-State: configuration_refused";
+    static const char in_force[] = "X-Cordon-State: configuration_in_force";
+    static const char part[] = "cordon_healthy{part=\"configuration\"}";
+    struct house *h = house_start(&(struct house_options){
+        .rules = TELL, .safety = "  protected: [{machine.tags: [tier-0]}]\n"});
+    struct fetched f;
+    char url[300];
+
+    (void)state;
+    wait_part(h, "configuration", true);
+    edit(h, "{machine.tags: [tier-0]}", "{machine.tgas: [tier-0, plc]}");
+    house_cordon_signal(h, SIGHUP);
+    wait_part(h, "configuration", false);
+    assert_true(house_metric(h, part) == 0);
+    (void)snprintf(url, sizeof url, "%s/", h->admin);
+    assert_true(fetch(&f, "GET", url, NULL, NULL, 0, SOON));
+    assert_non_null(strstr(f.body, "not all is well"));
+    assert_non_null(strstr(f.body, "machine.tgas"));
+    fetched_clear(&f);
+    assert_int_equal(mails_with(h, 1, not_in_force), 1);
+    house_cordon_signal(h, SIGHUP); /* the same is no news */
+    house_wait_log(h, "\"event\":\"reload_refused\"", 2, SOON);
+    edit(h, "machine.tgas", "machine.tagz"); /* and this is */
+    house_cordon_signal(h, SIGHUP);
+    assert_int_equal(mails_with(h, 2, not_in_force), 2);
+    edit(h, "machine.tagz", "machine.tags");
+    house_cordon_signal(h, SIGHUP);
+    wait_part(h, "configuration", true);
+    assert_int_equal(mails_with(h, 3, in_force), 1);
+    house_cordon_signal(h, SIGHUP); /* nobody is told of what was not in doubt */
+    house_wait_log(h, "\"event\":\"reloaded\"", 2, SOON);
+    house_wait_idle(h, SOON);
+    assert_int_equal(mails_with(h, 3, not_in_force), 2);
+    assert_true(house_metric(h, part) == 1);
+    house_stop(h);
+}
+
+/* A file that others rotate comes into force by itself, and says nothing of what a person asked for before. */
+static void test_serve__a_rotated_secret_does_not_put_a_refused_file_in_force(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+    char *secret = slurp(h->secret_file);
+
+    (void)state;
+    edit(h, TELL, "  - name: told\n    do: [emial: {}]\n");
+    house_cordon_signal(h, SIGHUP);
+    wait_part(h, "configuration", false);
+    free(house_write_file(h, strrchr(h->secret_file, '/') + 1, "whsec_tooshort"));
+    house_wait_log(h, "\"event\":\"reload_refused\"", 2, SOON);
+    assert_int_equal(mails_with(h, 2, "X-Cordon-State: configuration_refused"), 2);
+    free(house_write_file(h, strrchr(h->secret_file, '/') + 1, secret));
+    house_wait_log(h, "\"event\":\"reloaded\"", 1, SOON);
+    wait_part(h, "configuration", false);
+    house_cordon_stop(
+        h); /* the next run takes what is good, and people hear that their change is */
+    edit(h, "emial", "email");
+    house_cordon_start(h);
+    wait_part(h, "configuration", true);
+    assert_int_equal(mails_with(h, 3, "X-Cordon-State: configuration_in_force"), 1);
+    free(secret);
+    house_stop(h);
+}
+
 /* ---- unix sockets -------------------------------------------------------------------------------------------- */
 
 static void test_serve__both_sides_on_unix_sockets(void **state)
@@ -784,6 +861,8 @@ int main(void)
         cmocka_unit_test(test_serve__a_newer_schema_is_refused),
         cmocka_unit_test(test_serve__the_admin_token_opens_all_but_health),
         cmocka_unit_test(test_serve__readyz_names_what_is_wrong_and_when_it_is_over),
+        cmocka_unit_test(test_serve__people_are_told_that_what_they_changed_is_not_in_force),
+        cmocka_unit_test(test_serve__a_rotated_secret_does_not_put_a_refused_file_in_force),
         cmocka_unit_test(test_serve__both_sides_on_unix_sockets),
         cmocka_unit_test(test_serve__one_address_leaves_others_room_at_the_admin_address),
     };

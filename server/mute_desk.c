@@ -31,18 +31,23 @@ static const char *behind_class(const char *p)
     return end ? end + 1 : p + strlen(p);
 }
 
-/* Are there as many letters and digits in each text that fits? Of an expression that leaves a choice nobody here can tell. */
+/* Does each text that fits hold so many letters and digits, with nothing left open between them? One here and one there fit any
+ * title. Of an expression that leaves a choice nobody here can tell. */
 static bool is_name(const char *text, enum pattern kind)
 {
-    size_t n = 0;
+    static const char *const open[] = {[NO_PATTERN] = "", [GLOB] = "*?[", [REGEX] = ".*+"};
+    size_t n = 0, most = 0;
 
     if (kind == REGEX && strpbrk(text, "|?{}[]()\\"))
         return false;
     while (*text) {
+        if (strchr(open[kind], *text))
+            n = 0;
         n += isalnum((unsigned char)*text) && (kind != REGEX || text[1] != '*');
+        most = n > most ? n : most;
         text = kind == GLOB && *text == '[' ? behind_class(text) : text + 1;
     }
-    return n >= (kind ? LITERAL_MIN : 1);
+    return most >= (kind ? LITERAL_MIN : 1);
 }
 
 static bool all_are_names(const struct yaml_node *value, enum pattern kind)

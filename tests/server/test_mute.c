@@ -618,6 +618,11 @@ static void test_mute__is_broad_when_it_matches_much_or_nobody_can_tell(void **s
         {"alert.title: {glob: '*'}", true, true},
         {"alert.title: {glob: '*o*'}", true, true},
         {"alert.title: {regex: '.*'}", true, true},
+        {"alert.title: {glob: '*o*r*e*c*'}", true, false}, /* one letter here and one there */
+        {"alert.title: {glob: '?o?t????*'}", true, false},
+        {"alert.title: {regex: 'P.*o.*r.*t'}", true, false},
+        {"alert.title: {regex: 'P.r. .c.n'}", true, false},
+        {"alert.title: {regex: 'P+o+r+t+'}", true, false},
         {"alert.title: {glob: '[a-z0-9]*'}", true, true},
         {"alert.title: {glob: '[!a-o]ort scan*'}", false, false},
         {"alert.title: {regex: '[a-z0-9]'}", true, true},

@@ -10,6 +10,7 @@
 #include "lookout.h"
 #include "notice_letter.h"
 #include "preview.h"
+#include "store_work.h"
 
 #define CASES_SHOWN 200 /* of one question or isolation */
 
@@ -444,6 +445,17 @@ static bool has_kept_case(const struct json *i)
     return json_get_string(i, "next") != NULL;
 }
 
+/* A lookout ends before its time, too: another record of the machine may be found, or somebody releases it. Its work ends with it. */
+static bool has_lookout(const struct console_page *p, const struct json *i)
+{
+    int64_t id = 0, due = 0;
+    struct err e;
+
+    return is_looked_out_for(p, i) && has_kept_case(i) &&
+           (id_parse(frame_text(i, "id"), &id, &e) || store_work_due(p->g->store, id, &due, &e) ||
+            due);
+}
+
 /* What there is to be done about one that nobody can order released here; NULL: nothing. */
 static const char *instead_of_release(const struct console_page *p, const struct json *i)
 {
@@ -451,7 +463,7 @@ static const char *instead_of_release(const struct console_page *p, const struct
 
     if (json_is_true(json_get(i, "unknown")))
         return "See in the Defender portal whether the machine is isolated, and release it there if it is.";
-    if (is_looked_out_for(p, i) && has_kept_case(i))
+    if (has_lookout(p, i))
         return "The machine stayed absent. When it is seen again within 30 days its cases begin anew: letting them "
                "go stops that.";
     if (frame_is(state, "requested"))

@@ -1537,6 +1537,8 @@ static void test_admin__how_an_isolation_is_stopped_is_said(void **state)
 
     (void)state;
     (void)tell_story(d);
+    run(d, "INSERT INTO work (id, kind, priority, due, attempts, fence, created)"
+           " VALUES (4711, 6, 1, 1, 0, 0, 1)");
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct fetched f;
 
@@ -1553,6 +1555,14 @@ static void test_admin__how_an_isolation_is_stopped_is_said(void **state)
             fail_msg("%s: %s", rows[i].made, f.body);
         fetched_clear(&f);
     }
+    /* nor when its lookout has come to an end before its time */
+    run(d, "DELETE FROM work WHERE id = 4711");
+    (void)snprintf(path, sizeof path, "/isolations/%s", id);
+    assert_int_equal(ask(d, "GET", path, NULL, &gone), 200);
+    assert_null(strstr(gone.body, "begin anew"));
+    fetched_clear(&gone);
+    run(d, "INSERT INTO work (id, kind, priority, due, attempts, fence, created)"
+           " VALUES (4711, 6, 1, 1, 0, 0, 1)");
     /* nobody looks out for a machine whose cases were let go */
     run(d, "UPDATE cases SET state = 'dropped'");
     (void)snprintf(path, sizeof path, "/isolations/%s", id);

@@ -300,8 +300,7 @@ static enum err_code join_releasing(struct db_tx *tx, struct request *q, struct 
     if (q->x.finding == FOUND_ISOLATE)
         code = release_take_back(tx, &turn, r, "another alert asks for its isolation", e);
     q->x.row = *r;
-    if (code || r->state == ISOLATION_ISOLATED ||
-        ((r->posted || r->release_id) && wait_for_release(q, r)))
+    if (code || r->state == ISOLATION_ISOLATED || wait_for_release(q, r))
         return code;
     return refuse(q, "the machine is being released");
 }
@@ -312,8 +311,9 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
 {
     struct episode *x = &q->x;
     /* Isolated, says the ledger; but does Defender know of a release since? An older one is none, where the list does not
-     * show our isolation: it may be behind. */
-    bool released = r->state == ISOLATION_ISOLATED && ledger_is_free(r, q->look);
+     * show our isolation: it may be behind. What a rule has ordered since, and Defender has not taken, changes nothing. */
+    bool isolated = r->state == ISOLATION_ISOLATED || release_is_waiting(r);
+    bool released = isolated && ledger_is_free(r, q->look);
     /* A row of a time that is still to come was written before the clock was set back: then Defender's times alone say it. */
     bool newer = episode_is_newer(q->look, r) || (released && r->updated > x->now + WORK_SKEW_MS);
     bool over = released && newer;
@@ -331,7 +331,7 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
     }
     if (q->later) /* its own run is due, together with others' */
         return ERR_OK;
-    if (r->state == ISOLATION_RELEASING) /* whatever is in force still */
+    if (r->state == ISOLATION_RELEASING && !over) /* whatever is in force still */
         return join_releasing(tx, q, r, e);
     if ((x->finding == FOUND_ISOLATE && !renewed) || r->state == ISOLATION_REQUESTED || !newer)
         return work_wake(tx, r->id, x->now, e); /* its own work finds the same, and records it */

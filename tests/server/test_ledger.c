@@ -1834,6 +1834,50 @@ static void test_ledger__a_new_alert_takes_back_what_a_rule_has_ordered(void **s
     }
 }
 
+/* Nor is anybody told that the machine is being released where somebody has released it at Defender meanwhile: it is free, and isolated
+ * anew. */
+static void test_ledger__what_a_rule_has_ordered_in_vain_keeps_nothing_free(void **state)
+{
+    static const struct {
+        const char *label;
+        enum orderer by;
+        const char *list;
+        bool isolates;
+    } rows[] = {
+        {"release_after", BY_TIME, RELEASED, true},
+        {"a step", BY_STEP, RELEASED, true},
+        {"a person", BY_PERSON, RELEASED, false},
+        {"release_after, and a list that shows nothing", BY_TIME, NOTHING, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        struct work w;
+        int64_t first, id;
+
+        print_message("  %s\n", rows[i].label);
+        first = releasing_in_vain(&r, rows[i].by);
+        if (rows[i].by == BY_STEP)
+            engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+        two_alerts(&r);
+        rig_says(&r, "GET", LIST, 0, 200, rows[i].list);
+        rig_says(&r, "POST", UNISOLATE, 0, 429, "{\"error\":{\"code\":\"429\"}}");
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC("b2", "Isolate", "Succeeded", "null", "12:20"));
+        hands_turn(&r.hands, SECOND_MS);
+        id = rig_push(&r, THIRD_ALERT, MACHINE);
+        assert_true(rig_claim(&r, WORK_CASE, &w));
+        expand_run(r.g, &w);
+        rig_pass(&r, 5 * MINUTE_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].isolates);
+        assert_string_equal(rig_told(&r, id), rows[i].isolates ? "isolated" : "not_isolated");
+        if (rows[i].isolates)
+            assert_string_equal(rig_told(&r, first), "requested isolated released");
+        rig_close(&r);
+    }
+}
+
 /* One that has not been read yet might, and is read first. */
 static void test_ledger__what_a_rule_has_ordered_waits_for_a_new_alert(void **state)
 {
@@ -4080,6 +4124,7 @@ int main(void)
         cmocka_unit_test(
             test_ledger__a_rule_does_not_end_what_came_beside_ours_before_it_was_asked),
         cmocka_unit_test(test_ledger__a_new_alert_takes_back_what_a_rule_has_ordered),
+        cmocka_unit_test(test_ledger__what_a_rule_has_ordered_in_vain_keeps_nothing_free),
         cmocka_unit_test(test_ledger__what_a_rule_has_ordered_waits_for_a_new_alert),
         cmocka_unit_test(test_ledger__a_clock_that_is_far_off_holds_no_release_up_for_long),
         cmocka_unit_test(test_ledger__a_person_orders_what_a_rule_has_ordered_and_waits),

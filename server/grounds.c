@@ -213,6 +213,45 @@ enum err_code grounds_compare(const struct verdict *v, const char *handler, size
                    v->rule ? v->rule : "none");
 }
 
+/* Has a person said by this policy that what stands behind step n, which was not done, is to be done all the same? */
+static bool is_said(const struct approval *p, int64_t n, const char *policy)
+{
+    for (const struct went_on *w = p->before_isolate; w; w = w->next)
+        if (w->n == n && strcmp(w->policy, policy) == 0)
+            return true;
+    return false;
+}
+
+/* Does v have a person asked where a step before its isolation is not done? What cannot be read may. */
+static bool asks_before_isolate(const struct verdict *v)
+{
+    bool asks = false;
+
+    for (size_t i = 0; i < v->n_steps && strcmp(v->steps[i].handler, "isolate") != 0; i++) {
+        AUTO(json_freep) struct json *args = NULL;
+        const char *then;
+
+        if (json_parse(v->steps[i].args, strlen(v->steps[i].args), &args, NULL))
+            return true;
+        then = json_get_string(args, "on_failure");
+        asks = asks || (then && strcmp(then, "ask") == 0);
+    }
+    return asks;
+}
+
+/* Does v ask for the isolation, and does what people have said hold by its policy, that to go on after a step before it too? */
+static enum err_code compare_isolation(const struct verdict *v, const char *machine_id,
+                                       const char *type, const struct approval *p, struct err *e)
+{
+    enum err_code code = grounds_compare(v, "isolate", 0, type, machine_id, p, e);
+
+    for (const struct went_on *w = p->before_isolate; w && !code; w = w->next)
+        if (!is_said(p, w->n, v->policy) && asks_before_isolate(v))
+            code =
+                err_set(e, ERR_REFUSED, "the yes to go on is void: the policy has changed since");
+    return code;
+}
+
 static enum err_code check_machine(const struct json *alert, const char *machine_id, struct err *e)
 {
     const char *named = json_get_string(alert, "machineId");
@@ -228,7 +267,7 @@ static enum err_code check_stored(const struct stored *s, const char *machine_id
 {
     enum err_code code = check_machine(s->facts.alert, machine_id, e);
 
-    return code ? code : grounds_compare(&s->verdict, "isolate", 0, type, machine_id, approval, e);
+    return code ? code : compare_isolation(&s->verdict, machine_id, type, approval, e);
 }
 
 bool grounds_hold(const struct case_record *c, const char *type, const struct approval *approval,
@@ -286,7 +325,7 @@ void grounds_read(const struct case_record *c, struct runtime *rt, struct runtim
         ret->code = judge_again(c, c->machine_id, rt, clock_wall_ms(g->clock), a, &ret->look, &v,
                                 &ret->why);
     if (!fresh && !ret->code)
-        ret->code = grounds_compare(&v, "isolate", 0, type, c->machine_id, approval, &ret->why);
+        ret->code = compare_isolation(&v, c->machine_id, type, approval, &ret->why);
     if (ret->code == ERR_REFUSED &&
         grounds_may_be_newer(approval, rt->config, g, clock_wall_ms(g->clock))) {
         ret->code = err_set(&ret->why, ERR_AGAIN, GROUNDS_NEWER);

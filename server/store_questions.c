@@ -369,6 +369,17 @@ static enum err_code load_asks(struct db_tx *tx, struct arena *a, int64_t case_i
     return code;
 }
 
+/* false: no memory. */
+static bool note_went_on(struct arena *a, struct approval *p, int64_t n)
+{
+    struct went_on *w = arena_alloc(a, sizeof *w);
+
+    if (w)
+        *w = (struct went_on){.n = n, .policy = p->failure_policy, .next = p->before_isolate};
+    p->before_isolate = w;
+    return w;
+}
+
 enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
                             struct approval *ret, struct err *e)
 {
@@ -377,7 +388,9 @@ enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
     bool nomem = false;
     enum err_code code = db_query(
         tx, e, &rows,
-        "SELECT q.kind, q.what, q.policy, m.machine_id, m.action, q.ended FROM question_cases m"
+        "SELECT q.kind, q.what, q.policy, m.machine_id, m.action, q.ended, m.n, (SELECT count(*)"
+        " FROM steps s WHERE s.case_id = m.case_id AND s.handler = 'isolate' AND s.n > m.n)"
+        " FROM question_cases m"
         " JOIN questions q ON q.id = m.question_id WHERE m.case_id = $1 AND m.spent = 0"
         " AND q.state = 'approved' ORDER BY q.id",
         "i", case_id);
@@ -391,6 +404,8 @@ enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
             p.given = db_int(rows, 5);
         if (kind == QUESTION_FAILURE) {
             p.failure_policy = store_text(a, rows, 2, &nomem);
+            if (db_int(rows, 7))
+                nomem = !note_went_on(a, &p, db_int(rows, 6)) || nomem;
             continue;
         }
         if (kind > QUESTION_STEP) {

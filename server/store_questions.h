@@ -63,6 +63,13 @@ struct answer_record {
     int64_t at;
 };
 
+/* Of a yes to go on after a step that was not done: which one, and the policy (hash) that it was given by. */
+struct went_on {
+    int64_t n;
+    const char *policy;
+    const struct went_on *next;
+};
+
 /* What a person has said yes to, of one case. */
 struct approval {
     bool step;
@@ -70,6 +77,7 @@ struct approval {
     const char *what, *policy, *machine_id, *action; /* of the newest yes to a step; NULL: none */
     const char *canary_policy, *limits_policy;       /* of the newest yes to each; NULL: none */
     const char *failure_policy; /* of the newest to go on after a step that failed; NULL: none */
+    const struct went_on *before_isolate; /* all of these, after steps before its `isolate` */
     /* Of a case with a yes to a step: the arguments (JSON) of each `ask` of its, in their order. */
     const char **asks;
     size_t n_asks;

@@ -1498,6 +1498,72 @@ static void test_question__a_word_to_go_on_is_to_a_policy(void **state)
     rig_close(&r);
 }
 
+/* Nor is what has been asked for already, and waits for Defender, sent by a yes of before. */
+static void test_question__a_word_to_go_on_is_to_a_policy_until_it_is_sent(void **state)
+{
+#define BEFORE "{tag: {add: x}, on_failure: ask}, isolate: {}, "
+#define BEHIND "isolate: {}, {tag: {add: x}, on_failure: ask}, scan: {}, "
+#define RULES_DO(steps)                                                                            \
+    "rules:\n  - {name: contain, when: {alert.severity: High}, do: [" steps "email: {}]}\n"
+#define TWO "safety: {ask: {people: 2, approvers: [b@x.example, c@x.example]}}\n"
+    static const struct {
+        const char *label, *rules, *then;
+        size_t sent; /* the first is refused */
+        bool busy;   /* for that machine alone */
+        bool shared; /* on PostgreSQL */
+    } rows[] = {
+        {"the same", RULES_DO(BEFORE), RULES_DO(BEFORE), 2, false, false},
+        {"two others must say so", RULES_DO(BEFORE), RULES_DO(BEFORE) TWO, 1, false, false},
+        {"two others, with PostgreSQL", RULES_DO(BEFORE), RULES_DO(BEFORE) TWO, 1, false, true},
+        {"nobody must", RULES_DO(BEFORE), RULES_DO("{tag: {add: x}}, isolate: {}, ") TWO, 2, false,
+         false},
+        {"what failed stands behind it", RULES_DO(BEHIND), RULES_DO(BEHIND) TWO, 2, true, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char url[POSTGRES_URL_MAX];
+        enum question_state now;
+        struct err e = {0};
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        if (rows[i].shared && !postgres_start(NULL))
+            continue;
+        if (rows[i].shared)
+            rig_open_on(&r, rows[i].rules, postgres_url(url));
+        else
+            rig_open(&r, rows[i].rules);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+        rig_says(&r, "POST", ISOLATE, 1, rows[i].busy ? 400 : 429,
+                 rows[i].busy ? "{\"error\":{\"code\":\"ActiveRequestAlreadyExists\"}}"
+                              : "{\"error\":{\"code\":\"429\"}}");
+        rig_takes_isolate(&r, 0);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(newest(&r).kind, QUESTION_FAILURE);
+        assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_REQUESTED);
+        engine_use(r.g, rig_runtime(&r, rows[i].then));
+        /* Another replica's may be the yes that counts, for a while. */
+        rig_pass(&r, (rows[i].shared ? 20 : 2) * MINUTE_MS, 5 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].sent);
+        assert_int_equal(rig_isolation(&r).state,
+                         rows[i].sent == 2 ? ISOLATION_PENDING : ISOLATION_FAILED);
+        if (rows[i].sent < 2)
+            assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: the yes to go on is void"));
+        rig_close(&r);
+    }
+}
+
 /* The machine is isolated when people are asked about the rest: they hear that this was not done, too. */
 static void test_question__what_is_withheld_behind_the_isolation_is_told(void **state)
 {
@@ -3708,6 +3774,7 @@ int main(void)
         cmocka_unit_test(test_question__a_yes_outlasts_a_failed_read),
         cmocka_unit_test(test_question__a_failure_asks_how_to_go_on),
         cmocka_unit_test(test_question__a_word_to_go_on_is_to_a_policy),
+        cmocka_unit_test(test_question__a_word_to_go_on_is_to_a_policy_until_it_is_sent),
         cmocka_unit_test(test_question__what_is_withheld_behind_the_isolation_is_told),
         cmocka_unit_test(test_question__how_the_isolation_of_a_case_that_failed_ends_is_told),
         cmocka_unit_test(test_question__how_the_isolation_of_a_dropped_case_has_ended_is_told),

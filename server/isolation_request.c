@@ -245,16 +245,39 @@ static struct ledger_turn turn_of(const struct request *q)
         .g = q->x.g, .rt = q->rt, .tenant = q->x.tenant, .arena = q->s->arena, .now = q->x.now};
 }
 
-/* A release that a rule has ordered is on its way. It goes on, and is no person's: the machine is isolated anew for this alert when it
- * is over. true: it is waited for. */
-static bool wait_for_release(struct request *q, const struct isolation_record *r)
+#define BEING_RELEASED "the machine is just being released, as a rule has ordered before this alert"
+
+/* Has the case waited for the release already? How often it was tried for another reason before does not count. */
+static enum err_code has_waited(struct db_tx *tx, const struct request *q, bool *ret, struct err *e)
 {
-    if (r->state != ISOLATION_RELEASING || !r->by_rule || q->s->work->attempts > RELEASE_WAITS)
-        return false;
+    const struct step *s = q->s;
+    struct step_record *steps;
+    size_t n = 0;
+    enum err_code code = case_steps(tx, q->x.arena, s->c->id, &steps, &n, e);
+
+    *ret = false;
+    for (size_t i = 0; i < n && !code; i++)
+        *ret = *ret || (steps[i].n == s->n && steps[i].why && strstr(steps[i].why, BEING_RELEASED));
+    return code;
+}
+
+/* A release that a rule has ordered is on its way. It goes on, and is no person's: the machine is isolated anew for this alert when it
+ * is over, which is looked for with each wait. *ret: it is waited for. */
+static enum err_code wait_for_release(struct db_tx *tx, struct request *q,
+                                      const struct isolation_record *r, bool *ret, struct err *e)
+{
+    bool again = false;
+    enum err_code code = has_waited(tx, q, &again, e);
+
+    *ret = !code && r->state == ISOLATION_RELEASING && r->by_rule &&
+           (!again || q->s->work->attempts <= RELEASE_WAITS);
+    if (!*ret)
+        return code;
+    if (!again)
+        q->s->work->attempts = 1;
     q->outcome = OUTCOME_RETRY;
-    (void)err_set(&q->x.why, ERR_AGAIN,
-                  "the machine is just being released, as a rule has ordered before this alert");
-    return true;
+    (void)err_set(&q->x.why, ERR_AGAIN, BEING_RELEASED);
+    return work_wake(tx, r->id, q->x.now, e);
 }
 
 /* Somebody is ending what isolates the machine: never against a person. */
@@ -263,7 +286,7 @@ static enum err_code let_it_end(struct db_tx *tx, struct request *q, struct err 
     const struct case_record *c = q->s->c;
     const struct ledger_turn turn = turn_of(q);
     struct isolation_record open;
-    bool found = false;
+    bool found = false, waits = false;
     enum err_code code;
 
     q->x.row = new_row(q);
@@ -274,10 +297,11 @@ static enum err_code let_it_end(struct db_tx *tx, struct request *q, struct err 
     }
     if (!code)
         code = isolation_find_open(tx, q->x.arena, c->tenant, c->machine_id, &open, &found, e);
-    if (!code && found && deed_is_release_of(q->x.action, open.id) && wait_for_release(q, &open))
-        return ERR_OK;
-    if (!code)
-        code = adopt_in_force(tx, &turn, c->tenant, c->machine_id, q->look, 0, e);
+    if (!code && found && deed_is_release_of(q->x.action, open.id))
+        code = wait_for_release(tx, q, &open, &waits, e);
+    if (code || waits)
+        return code;
+    code = adopt_in_force(tx, &turn, c->tenant, c->machine_id, q->look, 0, e);
     return code ? code : refuse(q, "somebody is releasing the machine at Defender");
 }
 
@@ -296,11 +320,14 @@ static enum err_code join_releasing(struct db_tx *tx, struct request *q, struct 
 {
     const struct ledger_turn turn = turn_of(q);
     enum err_code code = ERR_OK;
+    bool waits = false;
 
     if (q->x.finding == FOUND_ISOLATE)
         code = release_take_back(tx, &turn, r, "another alert asks for its isolation", e);
     q->x.row = *r;
-    if (code || r->state == ISOLATION_ISOLATED || wait_for_release(q, r))
+    if (!code && r->state != ISOLATION_ISOLATED)
+        code = wait_for_release(tx, q, r, &waits, e);
+    if (code || waits || r->state == ISOLATION_ISOLATED)
         return code;
     return refuse(q, "the machine is being released");
 }

@@ -2092,6 +2092,50 @@ static void test_ledger__an_alert_that_comes_while_a_rule_releases_isolates_anew
     }
 }
 
+/* It waits as long for that where it could not be read for a while before. */
+static void test_ledger__an_alert_that_was_not_read_for_long_waits_for_a_rules_release(void **state)
+{
+    static const char release_path[] = "/api/machineactions/" RELEASE_ACTION;
+    static const char pending[] =
+        ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12");
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    (void)releasing_in_vain(&r, BY_TIME);
+    two_alerts(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 0, 201, pending);
+    rig_says(&r, "GET", release_path, 0, 200, pending);
+    rig_pass(&r, 2 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT THIRD_ALERT, 0, 503, "{}");
+    rig_says(&r, "GET", release_path, 0, 503, "{}");
+    rig_says(&r, "GET", LIST, 0, 503, "{}");
+    id = rig_push(&r, THIRD_ALERT, MACHINE);
+    while (rig_seen(&r, "GET", GET_ALERT THIRD_ALERT) < 9)
+        rig_pass(&r, SECOND_MS, SECOND_MS);
+    two_alerts(&r);
+    rig_says(&r, "GET", release_path, 0, 200, pending);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    while (!rig_seen(&r, "GET", LIST))
+        rig_pass(&r, SECOND_MS, SECOND_MS);
+    rig_pass(&r, 5 * SECOND_MS, SECOND_MS);
+    assert_string_equal(rig_told(&r, id), "");
+    two_alerts(&r);
+    rig_says(&r, "GET", release_path, 0, 200,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    rig_says(&r, "GET", LIST, 0, 200, RELEASED);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC("b2", "Isolate", "Succeeded", "null", "12:20"));
+    rig_pass(&r, 10 * MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_string_equal(rig_told(&r, id), "isolated");
+    rig_close(&r);
+}
+
 #define SHADOW "safety: {mode: shadow}\n"
 
 /* Shadow mode is everything but the acting: what a rule said while cordon was live is none of it either, and a person's word is. */
@@ -4130,6 +4174,8 @@ int main(void)
         cmocka_unit_test(test_ledger__a_person_orders_what_a_rule_has_ordered_and_waits),
         cmocka_unit_test(test_ledger__extend_takes_back_what_a_rule_has_ordered),
         cmocka_unit_test(test_ledger__an_alert_that_comes_while_a_rule_releases_isolates_anew),
+        cmocka_unit_test(
+            test_ledger__an_alert_that_was_not_read_for_long_waits_for_a_rules_release),
         cmocka_unit_test(test_ledger__no_rule_releases_in_shadow_mode),
         cmocka_unit_test(test_ledger__no_rule_releases_by_a_configuration_of_before),
         cmocka_unit_test(test_ledger__a_step_that_releases_nothing_asks_nothing),

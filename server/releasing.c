@@ -455,8 +455,8 @@ static void wait_for_tenant(struct release *x)
     struct ledger_turn *t = x->t;
     bool asked = t->row.posted || t->row.release_id;
 
-    mind_the_clock(x);
     x->code = err_set(&x->why, ERR_REFUSED, "tenant '%s' is no longer configured", t->row.tenant);
+    mind_the_clock(x);
     x->due = t->now + engine_backoff(t->w.attempts, 0);
     write_outcome(x, (asked ? is_given_up(x) : was_asked_for_long(t)) ? give_up_fn : looked_fn);
 }

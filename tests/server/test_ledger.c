@@ -3318,6 +3318,31 @@ static void test_ledger__a_release_of_a_tenant_that_is_gone_is_told(void **state
     }
 }
 
+/* What became of a request that left is looked for no longer because nobody was there for a while. */
+static void test_ledger__a_lost_release_of_a_tenant_that_is_gone_is_told_after_a_pause(void **state)
+{
+    struct err e = {0};
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    peer_script(r.peer,
+                &(struct peer_answer){.method = "POST", .target = UNISOLATE, .act = PEER_RESET});
+    assert_int_equal(release(&r, NULL, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_true(rig_isolation(&r).posted);
+    lose_tenant(&r);
+    hands_turn(&r.hands, 5 * DAY_MS);
+    r.g->here_since_ms = hands_mono(&r.hands.clock);
+    rig_pass(&r, 6 * HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_non_null(strstr(rig_told(&r, id), "requested isolated not_released"));
+    rig_close(&r);
+}
+
 /* Whose lease was taken by another writes, sends and tells nothing, whatever he is at. */
 static void test_ledger__a_lost_lease_does_nothing(void **state)
 {
@@ -4201,6 +4226,8 @@ int main(void)
         cmocka_unit_test(test_ledger__a_release_that_the_review_finds_is_told),
         cmocka_unit_test(test_ledger__people_are_asked_though_the_tenant_is_gone),
         cmocka_unit_test(test_ledger__a_release_of_a_tenant_that_is_gone_is_told),
+        cmocka_unit_test(
+            test_ledger__a_lost_release_of_a_tenant_that_is_gone_is_told_after_a_pause),
         cmocka_unit_test(test_ledger__a_lost_lease_does_nothing),
         cmocka_unit_test(test_ledger__all_who_waited_for_an_absent_machine_are_judged_anew),
         cmocka_unit_test(test_ledger__all_who_waited_hear_what_became_of_an_absent_machine),

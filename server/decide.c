@@ -150,36 +150,45 @@ static const char *why_protected(struct deciding *d, const struct match *line)
     return say(d->arena, "%sprotected: %s", certain ? "" : "perhaps ", why ? why : "?");
 }
 
-/* NULL: no protection. Certain ones are named before doubtful ones; max: how many of them. */
-static const char *protection(struct deciding *d, size_t max, size_t *ret_count)
+/* NULL: no protection. Certain ones are named before doubtful ones; max: how many of them. ret_rest: of those that are not. */
+static const char *protection(struct deciding *d, size_t max, size_t *ret_count, uint32_t *ret_rest)
 {
     static const enum truth order[] = {TRUTH_TRUE, TRUTH_UNKNOWN};
     const char *all = NULL;
 
-    *ret_count = 0;
+    *ret_count = *ret_rest = 0;
     for (size_t k = 0; k < sizeof order / sizeof *order; k++)
-        for (size_t i = 0; i < d->policy->n_protections; i++)
-            if (d->protections[i].result == order[k] && (*ret_count)++ < max)
+        for (size_t i = 0; i < d->policy->n_protections; i++) {
+            if (d->protections[i].result != order[k])
+                continue;
+            if ((*ret_count)++ < max)
                 all = and_then(d, all, why_protected(d, &d->protections[i]));
+            else if (max > 1)
+                *ret_rest = match_digest(*ret_rest, why_protected(d, &d->protections[i]));
+        }
     return all;
 }
 
 /* One is enough to withhold a step. */
 static const char *first_protection(struct deciding *d)
 {
+    uint32_t rest;
     size_t n;
 
-    return protection(d, 1, &n);
+    return protection(d, 1, &n, &rest);
 }
 
-/* Who lets a step past them has all of them before him; and one that has come since is none that he has said yes to. */
+/* Who lets a step past them has all of them before him; and one that has come since is none that he has said yes to, though as many
+ * are not named as before. */
 static const char *all_protections(struct deciding *d)
 {
+    uint32_t rest;
     size_t n;
-    const char *all = protection(d, PROTECTIONS_NAMED, &n);
+    const char *all = protection(d, PROTECTIONS_NAMED, &n, &rest);
 
-    return n > PROTECTIONS_NAMED ? say(d->arena, "%s; and %zu more", all, n - PROTECTIONS_NAMED)
-                                 : all;
+    return n > PROTECTIONS_NAMED
+               ? say(d->arena, "%s; and %zu more (%08x)", all, n - PROTECTIONS_NAMED, rest)
+               : all;
 }
 
 static const char *in_shadow(struct deciding *d, const struct policy_rule *rule)

@@ -223,6 +223,7 @@ static int by_word(const void *a, const void *b)
  * another when one more has come. Sorts them. NULL: there are none, or memory ran out. */
 static const char *name_hits(struct judge *j, const char **hits, size_t n)
 {
+    uint32_t rest = 0;
     const char *text = NULL;
     size_t all = n;
 
@@ -238,8 +239,10 @@ static const char *name_hits(struct judge *j, const char **hits, size_t n)
         text = i && shown ? arena_fmt(j->arena, "%s and %s", text, shown) : shown;
         j->nomem |= !text;
     }
+    for (size_t i = HITS_MAX; i < n; i++)
+        rest = match_digest(rest, hits[i]);
     if (n > HITS_MAX && text)
-        text = arena_fmt(j->arena, "%s and %zu more", text, n - HITS_MAX);
+        text = arena_fmt(j->arena, "%s and %zu more (%08x)", text, n - HITS_MAX, rest);
     j->nomem |= n && !text;
     return text;
 }
@@ -399,24 +402,49 @@ const char *match_doubt(const struct match *m, struct arena *a)
     return buf_failed(&b) == ERR_NOMEM ? NULL : arena_str(a, buf_text(&b));
 }
 
+uint32_t match_digest(uint32_t before, const char *text)
+{
+    uint32_t digest = before ? before : 2166136261U; /* FNV-1a */
+
+    do /* the end as well: "ab" and "c" are not "a" and "bc" */
+        digest = (digest ^ (unsigned char)*text) * 16777619U;
+    while (*text++);
+    return digest;
+}
+
+/* "machine.os is Linux". NULL: out of memory. */
+static const char *say_predicate(const struct predicate *p, struct arena *a)
+{
+    const char *shown;
+
+    shown = p->hit ? p->hit : strcmp(p->seen, "null") == 0 ? "missing" : unquoted(a, p->seen);
+    if (shown && !p->hit)
+        shown = field_shown(a, shown, DOUBT_VALUE_MAX);
+    return shown ? arena_fmt(a, "%s is %s", p->field, shown) : NULL;
+}
+
 const char *match_reason(const struct match *m, struct arena *a)
 {
     AUTO(buf_clear) struct buf b = BUF_INIT(4096);
-    size_t said = 0;
+    uint32_t rest = 0;
+    size_t said = 0, more = 0;
 
-    for (size_t i = 0; i < m->count && said < DOUBTS_MAX; i++) {
-        const struct predicate *p = &m->predicates[i];
-        const char *shown;
+    for (size_t i = 0; i < m->count; i++) {
+        const char *one = m->predicates[i].decisive ? say_predicate(&m->predicates[i], a) : "";
 
-        if (!p->decisive)
-            continue;
-        shown = p->hit ? p->hit : strcmp(p->seen, "null") == 0 ? "missing" : unquoted(a, p->seen);
-        if (shown && !p->hit)
-            shown = field_shown(a, shown, DOUBT_VALUE_MAX);
-        if (!shown)
+        if (!one)
             return NULL;
-        buf_addf(&b, "%s%s is %s", said++ ? ", " : "", p->field, shown);
+        if (!*one)
+            continue;
+        if (said < DOUBTS_MAX) {
+            buf_addf(&b, "%s%s", said++ ? ", " : "", one);
+        } else {
+            rest = match_digest(rest, one);
+            more++;
+        }
     }
+    if (more)
+        buf_addf(&b, " and %zu more (%08x)", more, rest);
     return buf_failed(&b) == ERR_NOMEM ? NULL : arena_str(a, buf_text(&b));
 }
 

@@ -811,7 +811,8 @@ static void test_match__doubts_and_reasons_name_what_decided(void **state)
          "machine.tags is Tier-0 and x"},
         {"no more than eight of them", "machine.tags: {glob: '*'}",
          "{'machineTags':['k','b','c','d','e','f','g','h','i','a']}", NULL,
-         "machine.tags is a and b and c and d and e and f and g and h and 2 more"},
+         "machine.tags is a and b and c and d and e and f and g and h and 2 more "
+         "(fa254fbf)"},
         {"two fields", "machine.os: Linux\nmachine.value: High",
          "{'osPlatform':'Linux','deviceValue':'High'}", NULL,
          "machine.os is Linux, machine.value is High"},

@@ -1081,6 +1081,24 @@ static void test_question__what_protects_a_machine_since_is_let_past_by_nobody(v
         {"the same tags in another order", PROTECTED("{machine.tags: [tier-0, no-isolate]}"),
          TAGGED("\"tier-0\",\"no-isolate\"", "Normal"),
          TAGGED("\"no-isolate\",\"tier-0\"", "Normal"), true},
+        {"a line behind those that are named",
+         PROTECTED("{machine.tags: a}, {machine.tags: b}, {machine.tags: c}, {machine.tags: d}, "
+                   "{machine.tags: e}, {machine.value: High}"),
+         TAGGED("\"a\",\"b\",\"c\",\"d\",\"e\"", "Normal"),
+         TAGGED("\"a\",\"b\",\"c\",\"d\"", "High"), false},
+        {"a tag behind those that are named", PROTECTED("{machine.tags: {glob: \"*\"}}"),
+         TAGGED("\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"i\"", "Normal"),
+         TAGGED("\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"no-isolate\"", "Normal"), false},
+        {"a fifth part of one line",
+         PROTECTED("{any: [{machine.tags: a}, {machine.tags: b}, {machine.tags: c}, "
+                   "{machine.tags: d}, {machine.value: High}]}"),
+         TAGGED("\"a\",\"b\",\"c\",\"d\"", "Normal"), TAGGED("\"a\",\"b\",\"c\",\"d\"", "High"),
+         false},
+        {"as many as before, though more than are named",
+         PROTECTED("{machine.tags: a}, {machine.tags: b}, {machine.tags: c}, {machine.tags: d}, "
+                   "{machine.tags: e}"),
+         TAGGED("\"a\",\"b\",\"c\",\"d\",\"e\"", "Normal"),
+         TAGGED("\"e\",\"d\",\"c\",\"b\",\"a\"", "High"), true},
     };
 
     (void)state;
@@ -1093,7 +1111,7 @@ static void test_question__what_protects_a_machine_since_is_let_past_by_nobody(v
         is_read_as(&r, rows[i].asked);
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
-        assert_non_null(strstr(newest(&r).what, "protected: machine.tags is "));
+        assert_non_null(strstr(newest(&r).what, "protected: machine."));
         is_read_as(&r, rows[i].then);
         yes(&r);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].isolated);

@@ -412,11 +412,19 @@ uint32_t match_digest(uint32_t before, const char *text)
     return digest;
 }
 
-/* "machine.os is Linux". NULL: out of memory. */
+/* "machine.os is Linux". Of a time, which is another whenever the machine is seen, the side of the limit. NULL: out of memory. */
 static const char *say_predicate(const struct predicate *p, struct arena *a)
 {
+    bool older = strcmp(p->op, field_op_name(FIELD_OP_OLDER_THAN)) == 0;
     const char *shown;
 
+    if (older || strcmp(p->op, field_op_name(FIELD_OP_NEWER_THAN)) == 0) {
+        shown = unquoted(a, p->wanted);
+        return shown ? arena_fmt(a, "%s is %s%s than %s", p->field,
+                                 p->result == TRUTH_TRUE ? "" : "not ", older ? "older" : "newer",
+                                 shown)
+                     : NULL;
+    }
     shown = p->hit ? p->hit : strcmp(p->seen, "null") == 0 ? "missing" : unquoted(a, p->seen);
     if (shown && !p->hit)
         shown = field_shown(a, shown, DOUBT_VALUE_MAX);

@@ -84,7 +84,7 @@ const char *match_doubt(const struct match *m, struct arena *a);
 /** What stands in a reason for all that it does not name, so that another of them makes another reason: of these texts so far,
  *  and one more. before: 0 at first. */
 uint32_t match_digest(uint32_t before, const char *text);
-/** Why a condition holds: "machine.tags is tier-0"; NULL: out of memory. Lives in a. */
+/** Why a condition holds: "machine.tags is tier-0"; the same text as long as the same holds it. NULL: out of memory. Lives in a. */
 const char *match_reason(const struct match *m, struct arena *a);
 /** "true", "false", "unknown"; static storage. */
 const char *truth_name(enum truth t);

@@ -813,6 +813,10 @@ static void test_match__doubts_and_reasons_name_what_decided(void **state)
          "{'machineTags':['k','b','c','d','e','f','g','h','i','a']}", NULL,
          "machine.tags is a and b and c and d and e and f and g and h and 2 more "
          "(fa254fbf)"},
+        {"a time, by the side of a limit that it is on",
+         "machine.last_seen: {older_than: 30d}\nnot: {machine.first_seen: {newer_than: 1h}}",
+         "{'lastSeen':'2020-01-01T00:00:00Z','firstSeen':'2019-01-01T00:00:00Z'}", NULL,
+         "machine.last_seen is older than 30d, machine.first_seen is not newer than 1h"},
         {"two fields", "machine.os: Linux\nmachine.value: High",
          "{'osPlatform':'Linux','deviceValue':'High'}", NULL,
          "machine.os is Linux, machine.value is High"},

@@ -1070,6 +1070,7 @@ static void test_question__what_protects_a_machine_since_is_let_past_by_nobody(v
 #define PROTECTED(lines) RULES_ISOLATE_AND_MAIL "safety: {ask: {}, protected: [" lines "]}\n"
 #define TAGGED(tags, value)                                                                        \
     "{\"id\":\"" MACHINE "\",\"machineTags\":[" tags "],\"deviceValue\":\"" value "\"}"
+#define SEEN(at) "{\"id\":\"" MACHINE "\",\"lastSeen\":\"" at "\"}"
     static const struct {
         const char *label, *rules, *asked, *then;
         bool isolated;
@@ -1099,6 +1100,8 @@ static void test_question__what_protects_a_machine_since_is_let_past_by_nobody(v
                    "{machine.tags: e}"),
          TAGGED("\"a\",\"b\",\"c\",\"d\",\"e\"", "Normal"),
          TAGGED("\"e\",\"d\",\"c\",\"b\",\"a\"", "High"), true},
+        {"a time that goes on", PROTECTED("{machine.last_seen: {older_than: 1d}}"),
+         SEEN("2020-01-01T00:00:00Z"), SEEN("2020-01-02T00:00:00Z"), true},
     };
 
     (void)state;

@@ -68,6 +68,7 @@ struct workers {
     /* how far the wall clock was ahead of the one that never jumps when all leases were good */
     _Atomic int64_t ahead;
     int64_t leapt; /* mono: since when others may have to renew theirs, too; 0: they have not */
+    int64_t leapt_ahead; /* as `ahead`, at that time */
     atomic_bool kicked;
     bool stopping, dispatcher_started; /* no more claims */
     bool closing;                      /* workers leave when the queue is empty */
@@ -223,10 +224,12 @@ static void hurry_the_leases(struct workers *p)
  * run out: each has had a turn in so long, and has renewed its own. ahead: of the wall clock, now. */
 static bool others_renew_theirs(struct workers *p, int64_t ahead, int64_t now)
 {
-    if (!db_is_shared(p->o.store->db) || ahead <= atomic_load(&p->ahead) + WORK_KEEP_MS)
+    if (!db_is_shared(p->o.store->db) || ahead <= atomic_load(&p->ahead) + WORK_KEEP_MS) {
         p->leapt = 0;
-    else if (!p->leapt)
+    } else if (!p->leapt || ahead > p->leapt_ahead + WORK_KEEP_MS) { /* again: so have they */
         p->leapt = now;
+        p->leapt_ahead = ahead;
+    }
     return p->leapt && now - p->leapt < WORK_KEEP_MS;
 }
 

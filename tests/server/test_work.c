@@ -480,45 +480,65 @@ static void test_work__a_clock_that_is_set_ahead_begins_nothing_twice(void **sta
     rig_close(&r);
 }
 
-/* Nor by another replica, whose host's clock, and the database's, was set ahead with this one's, and which comes first. */
+/* Some turns of its dispatcher. */
+static void look_a_while(struct workers *pool, struct hall *h)
+{
+    const int64_t until = look_until(30000);
+
+    for (int i = 0; i < 20 && !count_now(h); i++) {
+        workers_kick(pool);
+        look_again(until, "a look");
+    }
+}
+
+/* Nor by another replica, whose host's clock, and the database's, was set ahead with this one's, and which comes first; nor when that
+ * is so once more in a moment. */
 static void test_work__a_clock_that_is_set_ahead_for_all_takes_nobodys_lease(void **state)
 {
     static const size_t room[WORK_KINDS] = {9, 9, 9};
-    struct timed t = {.id = 2, .kind = WORK_CASE};
-    int64_t until = look_until(30000), next;
-    struct workers *pool = NULL;
-    char url[POSTGRES_URL_MAX];
-    struct work mine[9];
-    struct hall others;
-    struct rig r;
-    size_t n = 0;
 
     (void)state;
     if (!postgres_start(NULL))
         skip();
-    rig_open_on(&r, NULL, postgres_url(url));
-    put(r.store, 1);
-    assert_int_equal(store_work_claim(r.store, "one", room, 9, mine, &n, &next, NULL), ERR_OK);
-    assert_int_equal(n, 1);
-    open_pool(&others, &r, &pool);
-    atomic_fetch_add(&r.hands.wall, 4 * MINUTE_MS);
-    t.due = clock_wall_ms(&r.hands.clock);
-    assert_int_equal(db_write(r.store->db, timed_fn, &t, NULL), ERR_OK);
-    for (int i = 0; i < 20 && !count_now(&others); i++) {
-        workers_kick(pool);
-        look_again(until, "a look");
+    for (int again = 0; again < 2; again++) {
+        struct timed t = {.id = 2, .kind = WORK_CASE};
+        int64_t until = look_until(30000), next;
+        struct workers *pool = NULL;
+        char url[POSTGRES_URL_MAX];
+        struct work mine[9];
+        struct hall others;
+        struct rig r;
+        size_t n = 0;
+
+        rig_open_on(&r, NULL, postgres_url(url));
+        put(r.store, 1);
+        assert_int_equal(store_work_claim(r.store, "one", room, 9, mine, &n, &next, NULL), ERR_OK);
+        assert_int_equal(n, 1);
+        open_pool(&others, &r, &pool);
+        atomic_fetch_add(&r.hands.wall, 4 * MINUTE_MS);
+        t.due = clock_wall_ms(&r.hands.clock);
+        assert_int_equal(db_write(r.store->db, timed_fn, &t, NULL), ERR_OK);
+        look_a_while(pool, &others);
+        if (again) {
+            assert_int_equal(store_work_keep(r.store, mine, n, NULL), ERR_OK);
+            hands_turn(&r.hands, WORK_KEEP_MS - SECOND_MS);
+            look_a_while(pool, &others);
+            atomic_fetch_add(&r.hands.wall, 4 * MINUTE_MS);
+            hands_turn(&r.hands, 2 * SECOND_MS);
+            look_a_while(pool, &others);
+        }
+        do { /* as with its turns */
+            assert_int_equal(store_work_keep(r.store, mine, n, NULL), ERR_OK);
+            hands_turn(&r.hands, SECOND_MS);
+            workers_kick(pool);
+            look_again(until, "it claims nothing");
+        } while (!count_now(&others));
+        let_run(&others);
+        workers_stop(pool);
+        assert_int_equal(others.claims[0].id, 2);
+        assert_int_equal(others.count, 1);
+        rig_close(&r);
     }
-    assert_int_equal(store_work_keep(r.store, mine, n, NULL), ERR_OK); /* as with its next turn */
-    while (!count_now(&others)) {
-        hands_turn(&r.hands, SECOND_MS);
-        workers_kick(pool);
-        look_again(until, "it claims nothing");
-    }
-    let_run(&others);
-    workers_stop(pool);
-    assert_int_equal(others.claims[0].id, 2);
-    assert_int_equal(others.count, 1);
-    rig_close(&r);
 }
 
 /* Nor where that comes while a claim waits for the disk. */

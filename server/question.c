@@ -301,6 +301,8 @@ static enum err_code due_fn(struct db_tx *tx, void *arg, struct err *e)
         code = question_find_case(tx, &d->x, &d->q, e);
     if (code)
         return code;
+    if (d->x.now >= d->q.expires && !question_is_over(&d->q, d->x.rt, d->x.now))
+        return work_again(tx, d->w, d->x.now + MINUTE_MS, 0, e);
     if (d->x.now >= d->q.expires) {
         code = work_keep(tx, d->w, d->x.now, e); /* is it still ours? */
         d->ended = true;

@@ -216,6 +216,11 @@ void question_log_end(const struct question_closing *x, const struct question_re
     engine_kick(x->g);
 }
 
+bool question_is_over(const struct question_record *q, const struct runtime *rt, int64_t now)
+{
+    return now - runtime_last_ahead_ms(rt) >= q->expires;
+}
+
 bool question_is_unasked(const struct question_record *q, int64_t now)
 {
     return now >= q->expires && !q->told && !question_is_of_one(q->kind);
@@ -360,7 +365,7 @@ static enum err_code answer_fn(struct db_tx *tx, void *arg, struct err *e)
                        "by: %lld persons must say yes to this, so each says who he is (the command "
                        "takes $SUDO_USER, else $USER)",
                        (long long)w->q.people);
-    if (w->x.now >= w->q.expires && !question_is_unasked(&w->q, w->x.now)) {
+    if (question_is_over(&w->q, w->x.rt, w->x.now) && !question_is_unasked(&w->q, w->x.now)) {
         w->ended = true;
         return question_close(tx, &w->x, &w->q, QUESTION_EXPIRED, "nobody answered in time", e);
     }

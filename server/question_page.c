@@ -15,6 +15,7 @@
 #include "log.h"
 #include "pause.h"
 #include "question.h"
+#include "question_end.h"
 #include "ration.h"
 
 #define WAITING_MAX 256
@@ -192,7 +193,7 @@ static void show(struct http_request *r, const struct view *v, unsigned status, 
                       "answer: people are told so, and the case can be tried again afterwards.",
                       pause_words(&v->pause, v->arena)));
     facts(&out, v);
-    if (v->q.state == QUESTION_OPEN && now < v->q.expires && !said)
+    if (v->q.state == QUESTION_OPEN && !question_is_over(&v->q, v->rt, now) && !said)
         form(&out);
     send_page(r, status, &out);
 }

@@ -362,6 +362,17 @@ bool runtime_clock_is_doubtful(const struct runtime *r, int64_t ms)
     return off || !known;
 }
 
+int64_t runtime_last_ahead_ms(const struct runtime *r)
+{
+    const struct runtime_tenant *last = NULL;
+
+    for (size_t i = 0; i < r->config->n_tenants; i++)
+        if (r->tenants[i].clock_lead_ms &&
+            (!last || r->tenants[i].clock_told_ms > last->clock_told_ms))
+            last = &r->tenants[i];
+    return last ? runtime_clock_ahead_ms(last) : 0;
+}
+
 int64_t runtime_clock_ahead_ms(const struct runtime_tenant *t)
 {
     int64_t off = runtime_clock_off_ms(t);

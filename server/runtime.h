@@ -59,6 +59,8 @@ enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e)
 bool runtime_clock_is_doubtful(const struct runtime *r, int64_t ms);
 /** So many ms this host's clock is ahead of Defender's; 0: about none, or nobody knows yet. */
 int64_t runtime_clock_ahead_ms(const struct runtime_tenant *t);
+/** The same of whichever Defender said it last. */
+int64_t runtime_last_ahead_ms(const struct runtime *r);
 /** The same; below 0: it is behind. */
 int64_t runtime_clock_off_ms(const struct runtime_tenant *t);
 

@@ -431,6 +431,44 @@ static void test_question__a_clock_set_back_makes_no_time_longer(void **state)
     }
 }
 
+/* By a clock that leaps ahead of Defender's nobody's time is over: who says yes in time by the one that is right says it in time. */
+static void test_question__a_clock_that_leaps_ends_nobodys_time(void **state)
+{
+    static const bool answered[] = {true, false};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof answered / sizeof *answered; i++) {
+        enum question_state now;
+        struct err e = {0};
+        struct rig r;
+        int64_t id;
+
+        scene(&r, RULES_ASK);
+        rig_afresh(&r);
+        rig_says_dated(&r, GET_ALERT, ALERT_DOC, 0);
+        rig_says_dated(&r, GET_MACHINE, "{\"id\":\"" MACHINE "\"}", 0);
+        rig_says_dated(&r, LIST, NOTHING, 0);
+        rig_takes_isolate(&r, 0);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        atomic_fetch_add(&r.hands.wall, DAY_MS);
+        rig_pass(&r, 2 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(newest(&r).state, QUESTION_OPEN);
+        assert_string_equal(rig_told(&r, id), "question");
+        if (answered[i])
+            assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        atomic_fetch_sub(&r.hands.wall, DAY_MS);
+        assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+        rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), answered[i]);
+        rig_pass(&r, 4 * HOUR_MS, HOUR_MS);
+        assert_int_equal(newest(&r).state, answered[i] ? QUESTION_APPROVED : QUESTION_EXPIRED);
+        rig_close(&r);
+    }
+}
+
 /* The same configuration, but for whom mail.to names. */
 static void write_to(struct rig *r, const char *rules, const char *address)
 {
@@ -3808,6 +3846,7 @@ int main(void)
         cmocka_unit_test(test_question__a_no_is_told_to_whom_the_rule_writes),
         cmocka_unit_test(test_question__an_answer_is_in_time_or_none),
         cmocka_unit_test(test_question__a_clock_set_back_makes_no_time_longer),
+        cmocka_unit_test(test_question__a_clock_that_leaps_ends_nobodys_time),
         cmocka_unit_test(test_question__many_are_told_in_time_that_nobody_answered),
         cmocka_unit_test(test_question__who_is_held_back_late_is_asked_about_all_the_same),
         cmocka_unit_test(test_question__who_is_asked_last_has_time_to_answer),

@@ -303,7 +303,7 @@ static enum err_code check_asked(struct db_tx *tx, struct answering *w, const ch
 }
 
 /* Would this answer be taken now? Where approvers are to prove who they are a link alone says nothing, also where it was enough
- * before, and who is not on their list any more has no answer. Operators are known by their commands. */
+ * before, and who is not on their list any more, or on none as there is none, has no answer. Operators are known by their commands. */
 static enum err_code check_counts(struct db_tx *tx, struct answering *w,
                                   const struct answer_record *r, struct err *e)
 {
@@ -312,9 +312,9 @@ static enum err_code check_counts(struct db_tx *tx, struct answering *w,
 
     if (strcmp(r->way, "operator") == 0)
         return ERR_OK;
-    if (!approvers)
-        return link ? check_asked(tx, w, r->person, e) : ERR_OK;
-    return !link && verifier_knows(approvers, r->person)
+    if (!approvers && link)
+        return check_asked(tx, w, r->person, e);
+    return approvers && !link && verifier_knows(approvers, r->person)
                ? ERR_OK
                : err_set(
                      e, ERR_CONFLICT,

@@ -550,6 +550,20 @@ static void test_question__a_yes_of_somebody_who_is_asked_no_more_is_none(void *
 }
 
 /* Who has to prove who he is by now, or is not on that list any more, has said nothing that counts beside another's yes. */
+struct yes_before {
+    int64_t question;
+    const char *person, *way;
+};
+
+static enum err_code yes_before_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct yes_before *y = arg;
+
+    return answer_insert(tx, y->question,
+                         &(struct answer_record){.person = y->person, .way = y->way, .yes = true},
+                         e);
+}
+
 static void test_question__a_yes_of_somebody_who_is_no_approver_any_more_is_none(void **state)
 {
 #define ANN_ID     "aaaaaaaa-0000-4000-8000-000000000001"
@@ -572,11 +586,15 @@ static void test_question__a_yes_of_somebody_who_is_no_approver_any_more_is_none
         {"he showed one whose name has brackets", "", "client_certificate", "Ann (SOC)",
          PROVE("roles: [Approver]"), false},
         {"an operator", "", "operator", "a@x.example", PROVE("roles: [Approver]"), true},
+        {"nobody proves anything any more", PROVE("roles: [Approver]"), "entra",
+         "a@x.example (" ANN_ID ")", "", false},
+        {"nobody shows a certificate any more", "", "client_certificate", "Ann (SOC)", "", false},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct question_answer a = {.person = rows[i].person, .way = rows[i].way, .yes = true};
+        struct yes_before before = {.person = rows[i].person, .way = rows[i].way};
+        struct question_answer a = {.yes = true};
         enum question_state now;
         struct err e = {0};
         struct rig r;
@@ -587,12 +605,12 @@ static void test_question__a_yes_of_somebody_who_is_no_approver_any_more_is_none
         scene(&r, text);
         (void)rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
-        a.question = newest(&r).id;
-        assert_int_equal(question_answer(r.g, &a, &now, &e), ERR_OK);
+        before.question = a.question = newest(&r).id;
+        assert_int_equal(db_write(r.store->db, yes_before_fn, &before, NULL), ERR_OK);
         (void)snprintf(text, sizeof text, "%s%s", RULES_TWO, rows[i].after);
         engine_use(r.g, rig_runtime(&r, text));
-        a.way = "entra";
-        a.person = "b@x.example (" BOB_ID ")";
+        a.way = *rows[i].after ? "entra" : "link";
+        a.person = *rows[i].after ? "b@x.example (" BOB_ID ")" : "b@x.example";
         assert_int_equal(question_answer(r.g, &a, &now, &e), ERR_OK);
         (void)rig_work(&r);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].counts);

@@ -273,18 +273,28 @@ static enum err_code keep_logs(const char *path, const char *aside, struct err *
     return code ? code : sync_folder_of(path, e);
 }
 
-/* Everything old has a second name, on disk; or nothing has, for a copy takes room. */
+/* Everything old has a second name, on disk; or nothing has, for a copy takes room. The logs first: without them the old store lacks its
+ * last commits, and nobody may find it alone where this is cut off. */
 static enum err_code keep_old(const char *path, const char *aside, bool *ret_kept, struct err *e)
 {
-    enum err_code code = keep(path, aside, ret_kept, e);
+    bool named = false;
+    struct stat st;
     struct err unused;
+    enum err_code code = lstat(aside, &st) == 0 ? exists(aside, e) : ERR_OK;
 
-    if (code) /* the name may be another's */
+    if (code)
         return code;
     code = keep_logs(path, aside, e);
-    if (!code || !*ret_kept)
-        return code;
-    (void)take_away(aside, "", &unused);
+    if (!code) {
+        code = keep(path, aside, ret_kept, e);
+        named = !code && *ret_kept;
+    }
+    if (!code)
+        code = sync_folder_of(path, e);
+    if (!code)
+        return ERR_OK;
+    if (named)
+        (void)take_away(aside, "", &unused);
     for (size_t i = 0; i < sizeof logs / sizeof *logs; i++)
         (void)take_away(aside, logs[i], &unused);
     return code;

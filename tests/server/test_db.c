@@ -1448,10 +1448,16 @@ static void test_db__a_server_that_ends_leaves_a_backup_that_was_copied_over_its
 }
 
 static bool no_second_names;
+static const char
+    *killed_at; /* a second name that ends so is the last thing that this process is about to do */
 
 /* In the place of the C library's: a file system that knows no second name of a file. */
 int link(const char *from, const char *to)
 {
+    size_t len = strlen(to), end = killed_at ? strlen(killed_at) : 0;
+
+    if (killed_at && len > end && strcmp(to + len - end, killed_at) == 0)
+        (void)raise(SIGKILL);
     if (no_second_names) {
         errno = EPERM;
         return -1;
@@ -1543,6 +1549,42 @@ static void test_db__a_restore_that_is_killed_leaves_no_half_of_the_old_one(void
         assert_non_null(strstr(found.gl_pathv[i], ".unfinished"));
         assert_int_equal(unlink(found.gl_pathv[i]), 0);
     }
+    globfree(&found);
+    (void)snprintf(all, sizeof all, "%s.restoring", p->path);
+    assert_int_equal(unlink(all), 0); /* the next one begins with that */
+}
+
+/* Nor where it is killed between the second names of a store and of its log, without which the last commits are missing. */
+static void test_db__a_restore_that_is_killed_leaves_no_old_one_without_its_log(void **state)
+{
+    struct place *p = *state;
+    struct db *db = open_url(p->url, 10);
+    char backup[320], all[340];
+    struct err e = {0};
+    glob_t found = {0};
+    int status;
+    pid_t pid;
+
+    (void)snprintf(backup, sizeof backup, "%s/link", p->dir);
+    assert_int_equal(add(db, 1, &e), ERR_OK);
+    assert_int_equal(db_backup(db, backup, &e), ERR_OK);
+    db_free(db);
+    pid = fork();
+    if (pid == 0) /* and dies, so that what it has written is in the log alone */
+        _exit((db = open_url(p->url, 10)) && add(db, 2, &e) == ERR_OK ? 0 : 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    pid = fork();
+    if (pid == 0) {
+        char *aside = NULL;
+
+        killed_at = "-wal";
+        _exit(db_restore(p->url, one_step, backup, NULL, NULL, &aside, &e) ? 1 : 0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    (void)snprintf(all, sizeof all, "%s/*.before-restore-*", p->dir);
+    assert_int_equal(glob(all, 0, NULL, &found), GLOB_NOMATCH);
     globfree(&found);
     (void)snprintf(all, sizeof all, "%s.restoring", p->path);
     assert_int_equal(unlink(all), 0); /* the next one begins with that */
@@ -2073,6 +2115,7 @@ int main(int argc, char **argv)
         TEST(test_db__a_restore_keeps_the_old_one_also_where_a_file_has_one_name),
         TEST(test_db__a_restore_that_cannot_keep_the_old_one_leaves_no_copy),
         TEST(test_db__a_restore_that_is_killed_leaves_no_half_of_the_old_one),
+        TEST(test_db__a_restore_that_is_killed_leaves_no_old_one_without_its_log),
         TEST(test_db__migrates_step_by_step_and_refuses_a_newer_schema),
         TEST(test_db__a_failing_step_leaves_the_schema_as_it_was),
         TEST(test_db__a_statement_says_what_is_wrong_with_it),

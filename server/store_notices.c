@@ -187,13 +187,15 @@ static enum err_code read_id(struct db_rows *rows, struct arena *a, void *item, 
 }
 
 /* $1 to $5: its id twice, channel, since, and its id again. Of what people are asked over many cases, and how that ended, each of those
- * may be one; whoever is asked is not asked behind what came of his answer. */
+ * may be one; whoever is asked is not asked behind what came of his answer. All by their ids: this is asked before each mail, and
+ * notices_about has those of cordon's own alone, of all that there are (an OR with o.about reads those of years). */
 #define EARLIER                                                                                    \
     "SELECT o.id FROM notices o JOIN work ON work.id = o.id WHERE o.id < $1 AND o.id <> $2"        \
     " AND o.state = 'waiting' AND coalesce(o.channel, '') = $3"                                    \
     " AND EXISTS (SELECT 1 FROM recipients r JOIN recipients m ON m.address = r.address"           \
     " WHERE r.notice_id = o.id AND r.state = 'waiting' AND (r.reply IS NULL OR r.updated < $4)"    \
-    " AND m.notice_id = $5 AND m.state = 'waiting') AND (o.about LIKE 'question:%' OR o.id IN "
+    " AND m.notice_id = $5 AND m.state = 'waiting') AND o.id IN"                                   \
+    " (SELECT id FROM notices WHERE about LIKE 'question:%' UNION ALL "
 
 enum err_code store_notice_earlier(struct store *s, struct arena *a, const struct notice_record *n,
                                    int64_t since, int64_t **ret, size_t *ret_count, struct err *e)
@@ -204,16 +206,16 @@ enum err_code store_notice_earlier(struct store *s, struct arena *a, const struc
 
     if (n->case_id)
         code = store_read_list(s, a, sizeof **ret, read_id, &list, e,
-                               EARLIER "(SELECT " MAIL_ID " FROM notices WHERE case_id = $6))",
+                               EARLIER "SELECT " MAIL_ID " FROM notices WHERE case_id = $6)",
                                "iitiii", n->id, n->id, channel, since, n->id, n->case_id);
     else /* a digest is about its burst, and about the cases in it, some of which may have had mails of their own, or been in
           * a digest of another burst */
         code = store_read_list(
             s, a, sizeof **ret, read_id, &list, e,
-            EARLIER "(SELECT id FROM notices WHERE about = $6 UNION SELECT p.id FROM notices p"
+            EARLIER "SELECT id FROM notices WHERE about = $6 UNION ALL SELECT p.id FROM notices p"
                     " JOIN work w ON w.id = p.id WHERE w.kind = $7 AND $8 = 'digest'"
                     " AND (p.kind = 'digest' OR EXISTS (SELECT 1 FROM notices h"
-                    " WHERE h.case_id = p.case_id AND h.digest = $9))))",
+                    " WHERE h.case_id = p.case_id AND h.digest = $9)))",
             "iitiititi", n->id, n->id, channel, since, n->id, n->about ? n->about : "",
             (int64_t)WORK_NOTICE, n->kind, n->id);
     if (code)

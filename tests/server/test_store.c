@@ -2406,6 +2406,53 @@ static void test_store__what_waits_for_the_same_people_goes_first(void **state)
     assert_false(goes_first(f, 101, 102, 1, now + 1)); /* who waits has got it */
 }
 
+#define TOLD "30000" /* notices that were sent long ago */
+
+static enum err_code told_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    (void)arg;
+    return db_run(
+        tx, e, NULL,
+        "INSERT INTO notices (id, case_id, kind, subject, sender, message, state, after, created, ended)"
+        " WITH RECURSIVE t(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM t WHERE i < 1000 + " TOLD
+        ")"
+        " SELECT i, i, 'alert', 's', 'cordon@contoso.example', 'm', 'sent', 0, 1, 1 FROM t",
+        "");
+}
+
+/* Of this process: on PostgreSQL it is next to nothing. */
+static int64_t cpu_of_looks_ms(struct shelf *f, int64_t case_id)
+{
+    struct timespec from, to;
+
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+    for (int i = 0; i < 200; i++)
+        (void)goes_first(f, 101, 100000, case_id, now_of(f));
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+    return (to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000;
+}
+
+/* Before each mail it is asked what goes first: that reads what waits, not all that was ever told. */
+static void test_store__what_goes_first_is_found_among_many_that_were_told(void **state)
+{
+    struct shelf *f = *state;
+    int64_t few[2], many[2];
+
+    notice(f, 101, 1, "a@contoso.example", NULL);
+    notice(f, 100000, 1, "a@contoso.example", NULL);
+    assert_true(goes_first(f, 101, 100000, 1, now_of(f)));
+    for (int i = 0; i < 2; i++)
+        few[i] = cpu_of_looks_ms(f, i);
+    write_ok(f, told_fn, NULL);
+    assert_true(goes_first(f, 101, 100000, 1, now_of(f)));
+    for (int i = 0; i < 2; i++) {
+        many[i] = cpu_of_looks_ms(f, i);
+        if (many[i] > 5 * few[i] + 100)
+            fail_msg("%d: %lld ms of CPU, and %lld ms without " TOLD " of long ago", i,
+                     (long long)many[i], (long long)few[i]);
+    }
+}
+
 struct threading {
     struct arena *a;
     int64_t case_id, id, first, last;
@@ -3283,6 +3330,7 @@ static void test_store__a_list_is_left_and_taken_up_again(void **state)
     X(a_later_notice_waits_until_the_one_before_was_tried)                                         \
     X(a_hurried_notice_waits_for_the_one_before_all_the_same)                                      \
     X(what_waits_for_the_same_people_goes_first)                                                   \
+    X(what_goes_first_is_found_among_many_that_were_told)                                          \
     X(a_thread_knows_its_ends_and_its_audience)                                                    \
     X(a_notice_keeps_its_bytes_and_each_recipients_fate)                                           \
     X(each_matter_of_a_case_is_told_apart)

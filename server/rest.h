@@ -85,6 +85,7 @@ struct rest_answer {
     char *body;  /* NUL-terminated, owned by the answer. Mail: that reply as the server wrote
                               it, "550 5.1.1 no such user" (lines of a long one joined by '\n') */
     size_t body_len;
+    bool broken;   /* with cut_answer: the body breaks off before it was as long as it may be */
     int mail_step; /* Mail: what that reply answered: 0 the greeting, EHLO, STARTTLS or AUTH, 1 MAIL,
                       2 RCPT, 3 DATA, 4 the message. A 550 is about the login, the sender, the
                       recipient or the content by it */

@@ -356,6 +356,7 @@ void rest_call_outcome(struct rest_call *c, CURLcode curl)
         return;
     }
     a->mail_step = c->step;
+    a->broken = curl != CURLE_OK && !c->cut && !c->is_mail;
     if (!c->is_mail) {
         (void)curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
         a->date_ms = read_date(c->easy);

@@ -58,6 +58,23 @@ static bool repeats_url(const struct config_webhook *w, const char *said, size_t
     return false;
 }
 
+/* Teams' older webhooks say in a 200 that they did not take the post: section 9.4. *ret_words: what is wrong, if anything. */
+static enum err_code judge_teams(const struct rest_answer *a, const char **ret_words)
+{
+    const char *body = a->body ? a->body : "";
+
+    if (a->status != 200)
+        return ERR_OK;
+    if (strstr(body, "HTTP error 429")) {
+        *ret_words = "too many posts at once";
+        return ERR_THROTTLED;
+    }
+    if (!a->broken || strcmp(body, "1") == 0)
+        return ERR_OK;
+    *ret_words = "its answer breaks off before it says whether it took the post";
+    return ERR_UNKNOWN;
+}
+
 static enum err_code judge(const struct config_webhook *w, const struct rest_answer *a,
                            struct err *e)
 {
@@ -72,12 +89,8 @@ static enum err_code judge(const struct config_webhook *w, const struct rest_ans
             words = answers[i].words;
             break;
         }
-    /* Teams' older webhooks say so in a 200: section 9.4. */
-    if (!is && w->template == CONFIG_TEMPLATE_TEAMS && a->body &&
-        strstr(a->body, "HTTP error 429")) {
-        is = ERR_THROTTLED;
-        words = "too many posts at once";
-    }
+    if (!is && w->template == CONFIG_TEMPLATE_TEAMS)
+        is = judge_teams(a, &words);
     if (!is)
         return ERR_OK;
     if (a->body && repeats_url(w, a->body, a->body_len))

@@ -504,7 +504,8 @@ static void test_rest__a_status_that_says_all_is_an_answer(void **state)
         if (rows[i].answer.act == PEER_HANG)
             q.timeout_ms = 500;
         code = rest_do(s->rest, &q, &a, &e);
-        if (code != (rows[i].status ? ERR_OK : ERR_UNKNOWN) || a.status != rows[i].status)
+        if (code != (rows[i].status ? ERR_OK : ERR_UNKNOWN) || a.status != rows[i].status ||
+            a.broken != (rows[i].status != 0))
             fail_msg("%s: %s %ld %s", rows[i].what, err_name(code), a.status, e.text);
         rest_answer_clear(&a);
     }

@@ -1268,6 +1268,44 @@ static void test_unheard__a_webhook_whose_answer_breaks_off_has_got_its_post(voi
     sim_stop(sim);
 }
 
+/* But Teams' older webhooks say in a 200 that they did not take it: where that is lost the post is sent again. */
+static void test_unheard__a_webhook_of_teams_has_not_got_its_post_by_a_200_alone(void **state)
+{
+    static const struct {
+        const char *answer; /* and then it closes */
+        int posts;
+    } rows[] = {
+        {"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\nWebhook message deliv", 2},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n", 2},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n1\r\n", 1}, /* a yes */
+        {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1", 1},
+        {"HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\n\r\n", 1}, /* of newer ones: it says all */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char rules[400];
+        struct rig r;
+
+        print_message("  %s\n", rows[i].answer);
+        open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {chat: {url: '%s/hook', template: teams}}\n"
+                       "rules: [{name: tell, do: [webhook: {to: chat}]}]\n",
+                       peer_url(r.peer));
+        use_rules(&r, rules, NO_SERVER, "");
+        peer_script(r.peer,
+                    &(struct peer_answer){
+                        .method = "POST", .target = "/hook", .times = 1, .raw = rows[i].answer});
+        rig_says(&r, "POST", "/hook", 0, 200, "1");
+        (void)rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        pass(&r, DAY_MS, HOUR_MS);
+        assert_int_equal(rig_seen(&r, "POST", "/hook"), rows[i].posts);
+        close_rig(&r);
+    }
+}
+
 /* There is nobody to mail, and the webhook has another name since a reload: what the old one did not get the new one does, as
  * the case stands then. */
 static void test_unheard__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed(
@@ -1356,6 +1394,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_unheard__what_another_webhook_took_is_not_said_to_reach_nobody),
         cmocka_unit_test(test_unheard__a_webhook_that_answers_at_length_has_got_its_post),
         cmocka_unit_test(test_unheard__a_webhook_whose_answer_breaks_off_has_got_its_post),
+        cmocka_unit_test(test_unheard__a_webhook_of_teams_has_not_got_its_post_by_a_200_alone),
         cmocka_unit_test(
             test_unheard__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed),
     };

@@ -30,7 +30,7 @@
 #define TRIED_MS MINUTE_MS
 #define TURN_MS  (5 * SECOND_MS)
 
-/* Was anybody asked about the case by a mail? Then those who were told of it are whom the policy asks. */
+/* Was anybody asked about the case by a mail? Where the policy asks others than mail.to, those who were told of it are they. */
 static enum err_code was_asked(struct db_tx *tx, struct arena *a, int64_t case_id, bool *ret,
                                struct err *e)
 {
@@ -45,12 +45,12 @@ static enum err_code was_asked(struct db_tx *tx, struct arena *a, int64_t case_i
 
 /* Was mail.to's turn, in a step of the case that names nobody? Under a silence that told nothing; what follows is told all the same.
  * And of a rule that writes to nobody all is for mail.to. */
-static enum err_code is_for_usual(struct db_tx *tx, struct arena *a, int64_t case_id, bool *ret,
-                                  struct err *e)
+static enum err_code is_for_usual(struct db_tx *tx, const struct config *config, struct arena *a,
+                                  int64_t case_id, bool *ret, struct err *e)
 {
     struct step_record *steps;
     size_t n = 0;
-    bool named = false;
+    bool named = false, others = config->policy && policy_terms(config->policy)->approvers.count;
     enum err_code code = case_steps(tx, a, case_id, &steps, &n, e);
 
     *ret = false;
@@ -59,6 +59,9 @@ static enum err_code is_for_usual(struct db_tx *tx, struct arena *a, int64_t cas
         const char *who;
 
         named = named || strcmp(steps[i].handler, "email") == 0;
+        if (strcmp(steps[i].handler, "ask") == 0 &&
+            !json_parse(steps[i].args, strlen(steps[i].args), &args, NULL))
+            others = others || json_count(json_get(args, "approvers"));
         if (steps[i].state == STEP_WAITING || steps[i].state == STEP_SKIPPED ||
             strcmp(steps[i].handler, "email") != 0 ||
             json_parse(steps[i].args, strlen(steps[i].args), &args, NULL))
@@ -68,7 +71,8 @@ static enum err_code is_for_usual(struct db_tx *tx, struct arena *a, int64_t cas
     }
     if (code || named)
         return code;
-    code = was_asked(tx, a, case_id, &named, e);
+    if (others)
+        code = was_asked(tx, a, case_id, &named, e);
     *ret = !named;
     return code;
 }
@@ -108,7 +112,7 @@ static enum err_code audience(struct db_tx *tx, const struct notice *n, const st
     }
     code = notice_audience(tx, arena, n->c->id, &before, &n_before, e);
     if (!code && n_before)
-        code = is_for_usual(tx, arena, n->c->id, &for_usual, e);
+        code = is_for_usual(tx, config, arena, n->c->id, &for_usual, e);
     if (code)
         return code;
     all = arena_array(arena, n_before + usual->count + 1, sizeof *all);

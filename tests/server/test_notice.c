@@ -1645,7 +1645,7 @@ static void test_notice__who_is_in_mail_to_by_now_hears_how_it_goes_on(void **st
     }
 }
 
-/* So they do where the rule writes to nobody, so that mail.to hears what people must know; not where others were asked. */
+/* So they do where the rule writes to nobody, so that mail.to hears what people must know; not where others were asked than mail.to. */
 static void test_notice__who_is_in_mail_to_by_now_hears_how_it_goes_on_where_no_step_writes(
     void **state)
 {
@@ -1654,6 +1654,7 @@ static void test_notice__who_is_in_mail_to_by_now_hears_how_it_goes_on_where_no_
     } rows[] = {
         {"isolate: {}", "soc@contoso.example new@contoso.example "},
         {"ask: {approvers: [a@x.example]}, isolate: {}", "a@x.example "},
+        {"ask: {}, isolate: {}", "soc@contoso.example new@contoso.example "},
     };
 
     (void)state;

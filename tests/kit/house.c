@@ -605,48 +605,48 @@ struct json *house_wait_cases(struct house *h, size_t count, int64_t timeout_ms)
     }
 }
 
+/* Until each of the series is 0 on /metrics, all of them in one look: what leaves one of them may come into another. */
+static void wait_none(struct house *h, const char *const *series, const char *what,
+                      int64_t timeout_ms)
+{
+    for (int64_t until = look_until(timeout_ms);; look_again(until, "there is still %s", what)) {
+        struct fetched f;
+        bool none = true;
+
+        get_metrics(h, &f);
+        for (const char *const *s = series; *s; s++)
+            none = none && metric_of(f.body, *s) == 0;
+        if (!none && look_is_over(until)) {
+            show_log(h);
+            fail_msg("there is still %s: %s", what, f.body);
+        }
+        fetched_clear(&f);
+        if (none)
+            return;
+    }
+}
+
 void house_wait_quiet(struct house *h, int64_t timeout_ms)
 {
-    static const char *const open[] = {"received", "expanding", "deciding", "acting", "waiting"};
-    int64_t until = look_until(timeout_ms);
+    static const char *const open[] = {
+        "cordon_cases{state=\"received\"}", "cordon_cases{state=\"expanding\"}",
+        "cordon_cases{state=\"deciding\"}", "cordon_cases{state=\"acting\"}",
+        "cordon_cases{state=\"waiting\"}",  NULL,
+    };
 
-    for (size_t i = 0; i < sizeof open / sizeof *open;) {
-        char path[100];
-        struct json *list;
-        size_t n;
-
-        (void)snprintf(path, sizeof path, "/api/cases?limit=1&state=%s", open[i]);
-        list = house_get(h, path);
-        n = json_count(json_get(list, "cases"));
-        json_free(list);
-        if (!n) {
-            i++; /* cases only go forward: an earlier state does not fill again without a push */
-            continue;
-        }
-        if (look_is_over(until))
-            show_log(h);
-        look_again(until, "there are still cases in state %s", open[i]);
-    }
+    wait_none(h, open, "an open case", timeout_ms);
 }
 
 void house_wait_idle(struct house *h, int64_t timeout_ms)
 {
-    for (int64_t until = look_until(timeout_ms);; look_again(until, "there is still work")) {
-        struct fetched f;
-        bool idle;
+    static const char *const work[] = {
+        "cordon_work{kind=\"case\"}",
+        "cordon_work{kind=\"isolation\"}",
+        "cordon_work{kind=\"notice\"}",
+        NULL,
+    };
 
-        get_metrics(h, &f); /* all of one moment: an isolation that ends makes work for its cases */
-        idle = metric_of(f.body, "cordon_work{kind=\"case\"}") == 0 &&
-               metric_of(f.body, "cordon_work{kind=\"isolation\"}") == 0 &&
-               metric_of(f.body, "cordon_work{kind=\"notice\"}") == 0;
-        if (!idle && look_is_over(until)) {
-            show_log(h);
-            fail_msg("there is still work: %s", f.body);
-        }
-        fetched_clear(&f);
-        if (idle)
-            return;
-    }
+    wait_none(h, work, "work", timeout_ms);
 }
 
 int house_run(struct house *h, char **out, const char *const *args)

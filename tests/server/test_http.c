@@ -2033,6 +2033,7 @@ static void test_http__connections_wait_for_a_descriptor(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
     waiting = call(app);
     raw_text(waiting, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    LOOK_FOR(atomic_load(&seen.count) > 0, 20000, "it does not say that it has no descriptor");
     assert_false(raw_readable(waiting, 700)); /* it has looked again by then */
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     raw_answer(waiting, &a, false);

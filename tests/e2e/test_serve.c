@@ -526,7 +526,7 @@ static void test_serve__whoever_ends_it_before_it_is_ready_is_heard(void **state
     }
     assert_int_equal(poll(&p, 1, SOON), 1); /* it waits for an answer */
     assert_int_equal(kill(pid, SIGTERM), 0);
-    LOOK_FOR(waitpid(pid, &status, WNOHANG) == pid, 5000, "it does not end");
+    LOOK_FOR(waitpid(pid, &status, WNOHANG) == pid, SOON, "it does not end");
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     wait_log(h, "\"event\":\"stopped\"", "before it was ready");
     (void)close(log);

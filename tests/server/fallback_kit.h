@@ -86,6 +86,60 @@ static inline void close_rig(struct rig *r)
     health_free(health);
 }
 
+/* A rig whose mails go to a simulated server of its own. */
+struct scene {
+    struct sim *sim;
+    struct rig r;
+    char mail[200]; /* what names the server in the part `mail` */
+};
+
+static inline void open_scene(struct scene *s, const char *rules)
+{
+    s->sim = sim_start(NULL);
+    (void)snprintf(s->mail, sizeof s->mail, "  server: %s\n", s->sim->smtp_url);
+    open_rig(&s->r, rules, s->mail, "");
+}
+
+static inline void close_scene(struct scene *s)
+{
+    close_rig(&s->r);
+    sim_stop(s->sim);
+}
+
+/* Rules, and the webhook `siem` of theirs, which is the peer's /hook. In the rig's arena. */
+static inline const char *with_siem(struct rig *r, const char *rules)
+{
+    return arena_fmt(r->arena, "webhooks: {siem: {url: '%s/hook', template: slack}}\n%s",
+                     peer_url(r->peer), rules);
+}
+
+static inline void open_scene_siem(struct scene *s, const char *rules)
+{
+    open_scene(s, RULES_MAIL_ONLY);
+    use_rules(&s->r, with_siem(&s->r, rules), s->mail, "");
+}
+
+/* There is no mailbox of mail.to any more. */
+static inline void refuse_soc(struct sim *sim)
+{
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+}
+
+/* As rig_afresh, but for the list of actions: the alert is another one, "Number i", its id in id. */
+static inline void see_number(struct rig *r, int i, char id[40])
+{
+    (void)snprintf(id, 40, "da%d_-1", i);
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", GET_ALERT, 0, 200,
+             arena_fmt(r->arena,
+                       "{\"id\":\"%s\",\"severity\":\"Medium\",\"title\":\"Number %d\","
+                       "\"machineId\":\"" MACHINE "\"}",
+                       id, i));
+    rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+}
+
 /* Everything that is due now. */
 static inline void work_all(struct rig *r)
 {

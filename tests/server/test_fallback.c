@@ -44,59 +44,46 @@ static bool is_well(struct rig *r, const char *name)
 
 static void test_fallback__a_server_down_for_two_hours_gets_all_of_it_once(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], alert[600];
-    struct rig r;
+    struct scene s;
     int64_t isolated;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_ISOLATE_AND_MAIL, mail, "");
-    sim_tell(sim, "/config", DOWN);
-    rig_takes_isolate(&r, 1);
-    rig_says(&r, "GET", GET_ACTION, 0, 200,
+    open_scene(&s, RULES_ISOLATE_AND_MAIL);
+    sim_tell(s.sim, "/config", DOWN);
+    rig_takes_isolate(&s.r, 1);
+    rig_says(&s.r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
-    isolated = rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, 10 * MINUTE_MS, MINUTE_MS);
+    isolated = rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, 10 * MINUTE_MS, MINUTE_MS);
     /* Mail holds no isolation up. */
-    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
-    assert_string_equal(rig_told(&r, isolated), "requested isolated");
+    assert_int_equal(rig_isolation(&s.r).state, ISOLATION_ISOLATED);
+    assert_string_equal(rig_told(&s.r, isolated), "requested isolated");
     for (int i = 0; i < 4; i++) {
         char id[40];
 
-        (void)snprintf(id, sizeof id, "da%d_-1", i);
-        (void)snprintf(
-            alert, sizeof alert,
-            "{\"id\":\"%s\",\"severity\":\"Medium\",\"title\":\"Number %d\",\"machineId\":\"" MACHINE
-            "\"}",
-            id, i);
-        peer_forget(r.peer);
-        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
-        rig_says(&r, "GET", GET_ALERT, 0, 200, alert);
-        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
-        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-        (void)rig_push(&r, id, MACHINE);
-        work_all(&r);
-        pass(&r, 27 * MINUTE_MS, MINUTE_MS);
+        see_number(&s.r, i, id);
+        rig_says(&s.r, "GET", LIST, 0, 200, NOTHING);
+        (void)rig_push(&s.r, id, MACHINE);
+        work_all(&s.r);
+        pass(&s.r, 27 * MINUTE_MS, MINUTE_MS);
     }
-    assert_true(record(&r, "mail").failing > 0);
-    assert_false(is_well(&r, "mail"));
-    assert_int_equal(sim_state(sim, "mails"), 0);
+    assert_true(record(&s.r, "mail").failing > 0);
+    assert_false(is_well(&s.r, "mail"));
+    assert_int_equal(sim_state(s.sim, "mails"), 0);
 
-    sim_tell(sim, "/config", UP); /* two hours later */
-    pass(&r, 20 * MINUTE_MS, MINUTE_MS);
-    assert_int_equal(taken(sim, "[REQUESTED]"), 1);
-    assert_int_equal(taken(sim, "[ISOLATED]"), 1);
-    assert_int_equal(taken(sim, "[ALERT]"), 4);
-    assert_int_equal(taken(sim, "[CORDON] notices leave by"), 1); /* and why they came so late */
-    assert_int_equal(sim_state(sim, "mails"), 7);
-    assert_int_equal(record(&r, "mail").failing, 0);
-    assert_true(is_well(&r, "mail"));
-    pass(&r, 12 * HOUR_MS, HOUR_MS);
-    assert_int_equal(sim_state(sim, "mails"), 7);
-    close_rig(&r);
-    sim_stop(sim);
+    sim_tell(s.sim, "/config", UP); /* two hours later */
+    pass(&s.r, 20 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(taken(s.sim, "[REQUESTED]"), 1);
+    assert_int_equal(taken(s.sim, "[ISOLATED]"), 1);
+    assert_int_equal(taken(s.sim, "[ALERT]"), 4);
+    assert_int_equal(taken(s.sim, "[CORDON] notices leave by"), 1); /* and why they came so late */
+    assert_int_equal(sim_state(s.sim, "mails"), 7);
+    assert_int_equal(record(&s.r, "mail").failing, 0);
+    assert_true(is_well(&s.r, "mail"));
+    pass(&s.r, 12 * HOUR_MS, HOUR_MS);
+    assert_int_equal(sim_state(s.sim, "mails"), 7);
+    close_scene(&s);
 }
 
 static enum err_code set_due_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -240,164 +227,143 @@ static void turn_last(struct rig *r, const char *which)
  * what waits for them about the second is not the last that they read. */
 static void test_fallback__after_an_outage_no_channel_reads_isolated_last(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[400];
-    struct rig r;
+    struct scene s;
     int64_t second;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: contain, do: [isolate: {}, webhook: {to: siem}, email: {},"
-                   " email: {audience: desk, to: [desk@x.example]}]}]\n",
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
-    rig_takes_isolate(&r, 1);
-    rig_says(&r, "GET", GET_ACTION, 0, 200, IN_FORCE);
-    rig_says(&r, "POST", "/hook", 0, 200, "ok");
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, 2 * MINUTE_MS, 5 * SECOND_MS);
-    assert_int_equal(taken(sim, "[ISOLATED]"), 2);
-    sim_tell(sim, "/config", DOWN);
-    see_actions(&r, "{\"value\":[" IN_FORCE "]}");
-    rig_says(&r, "POST", "/hook", 0, 503, "down");
-    second = rig_push(&r, SECOND_ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, 30 * MINUTE_MS, MINUTE_MS);
-    assert_string_equal(rig_told(&r, second), "isolated isolated isolated");
-    see_actions(&r, "{\"value\":[" LET_GO "," IN_FORCE "]}");
-    rig_says(&r, "POST", "/hook", 0, 503, "down");
-    pass(&r, 5 * HOUR_MS, 10 * MINUTE_MS);
-    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
-    turn_last(&r, arena_fmt(r.arena, "case_id = %lld AND kind = 'isolated'", (long long)second));
-    see_actions(&r, "{\"value\":[" LET_GO "," IN_FORCE "]}");
-    rig_says(&r, "POST", "/hook", 0, 200, "ok");
-    sim_tell(sim, "/config", UP);
-    work_all(&r);
-    pass(&r, 3 * HOUR_MS, MINUTE_MS);
-    assert_true(last_posted(&r, "[ISOLATED]") >= 0);
-    assert_true(last_posted(&r, "[RELEASED]") > last_posted(&r, "[ISOLATED]"));
-    assert_true(last_mailed(sim, "desk@x.example", "[ISOLATED]") >= 0);
-    assert_true(last_mailed(sim, "desk@x.example", "[RELEASED]") >
-                last_mailed(sim, "desk@x.example", "[ISOLATED]"));
-    assert_true(last_mailed(sim, "soc@contoso.example", "[RELEASED]") >
-                last_mailed(sim, "soc@contoso.example", "[ISOLATED]"));
-    close_rig(&r);
-    sim_stop(sim);
+    open_scene_siem(&s, "rules: [{name: contain, do: [isolate: {}, webhook: {to: siem}, email: {},"
+                        " email: {audience: desk, to: [desk@x.example]}]}]\n");
+    rig_takes_isolate(&s.r, 1);
+    rig_says(&s.r, "GET", GET_ACTION, 0, 200, IN_FORCE);
+    rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, 2 * MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(taken(s.sim, "[ISOLATED]"), 2);
+    sim_tell(s.sim, "/config", DOWN);
+    see_actions(&s.r, "{\"value\":[" IN_FORCE "]}");
+    rig_says(&s.r, "POST", "/hook", 0, 503, "down");
+    second = rig_push(&s.r, SECOND_ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, 30 * MINUTE_MS, MINUTE_MS);
+    assert_string_equal(rig_told(&s.r, second), "isolated isolated isolated");
+    see_actions(&s.r, "{\"value\":[" LET_GO "," IN_FORCE "]}");
+    rig_says(&s.r, "POST", "/hook", 0, 503, "down");
+    pass(&s.r, 5 * HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(rig_isolation(&s.r).state, ISOLATION_RELEASED);
+    turn_last(&s.r,
+              arena_fmt(s.r.arena, "case_id = %lld AND kind = 'isolated'", (long long)second));
+    see_actions(&s.r, "{\"value\":[" LET_GO "," IN_FORCE "]}");
+    rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+    sim_tell(s.sim, "/config", UP);
+    work_all(&s.r);
+    pass(&s.r, 3 * HOUR_MS, MINUTE_MS);
+    assert_true(last_posted(&s.r, "[ISOLATED]") >= 0);
+    assert_true(last_posted(&s.r, "[RELEASED]") > last_posted(&s.r, "[ISOLATED]"));
+    assert_true(last_mailed(s.sim, "desk@x.example", "[ISOLATED]") >= 0);
+    assert_true(last_mailed(s.sim, "desk@x.example", "[RELEASED]") >
+                last_mailed(s.sim, "desk@x.example", "[ISOLATED]"));
+    assert_true(last_mailed(s.sim, "soc@contoso.example", "[RELEASED]") >
+                last_mailed(s.sim, "soc@contoso.example", "[ISOLATED]"));
+    close_scene(&s);
 }
 
 /* Nor does a digest that waits so long say it last, to people who hear of the release in the thread of the first case; and two digests
  * leave in their order, though a case is told in one of one burst and in one of the next. */
 static void test_fallback__after_an_outage_no_digest_says_isolated_last(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200];
+    struct scene s;
     struct runtime *rt;
-    struct rig r;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_ISOLATE_AND_MAIL, mail, "");
-    rt = engine_runtime(r.g);
+    open_scene(&s, RULES_ISOLATE_AND_MAIL);
+    rt = engine_runtime(s.r.g);
     rt->config->mail.group = (struct config_group){.wait_ms = 30 * SECOND_MS,
                                                    .interval_ms = 5 * MINUTE_MS,
                                                    .by = {[CONFIG_GROUP_MACHINE] = true}};
     runtime_unref(rt);
-    rig_takes_isolate(&r, 1);
-    rig_says(&r, "GET", GET_ACTION, 0, 200, IN_FORCE);
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, 2 * MINUTE_MS, 5 * SECOND_MS);
-    assert_int_equal(taken(sim, "[ISOLATED]"), 1);
-    sim_tell(sim, "/config", DOWN);
-    see_actions(&r, "{\"value\":[" IN_FORCE "]}");
-    (void)rig_push(&r, SECOND_ALERT, MACHINE);
-    (void)rig_push(&r, THIRD_ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, 30 * MINUTE_MS, MINUTE_MS);
-    see_actions(&r, "{\"value\":[" LET_GO "," IN_FORCE "]}");
-    pass(&r, 5 * HOUR_MS, 10 * MINUTE_MS);
-    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
-    turn_last(&r, "id = (SELECT min(id) FROM notices WHERE kind = 'digest')");
-    sim_tell(sim, "/config", UP);
-    work_all(&r);
-    pass(&r, 3 * HOUR_MS, MINUTE_MS);
-    assert_int_equal(taken(sim, "[2 ISOLATED]"), 1);
-    assert_true(last_mailed(sim, "soc@contoso.example", "RELEASED]") >
-                last_mailed(sim, "soc@contoso.example", "[2 ISOLATED]"));
-    close_rig(&r);
-    sim_stop(sim);
+    rig_takes_isolate(&s.r, 1);
+    rig_says(&s.r, "GET", GET_ACTION, 0, 200, IN_FORCE);
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, 2 * MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(taken(s.sim, "[ISOLATED]"), 1);
+    sim_tell(s.sim, "/config", DOWN);
+    see_actions(&s.r, "{\"value\":[" IN_FORCE "]}");
+    (void)rig_push(&s.r, SECOND_ALERT, MACHINE);
+    (void)rig_push(&s.r, THIRD_ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, 30 * MINUTE_MS, MINUTE_MS);
+    see_actions(&s.r, "{\"value\":[" LET_GO "," IN_FORCE "]}");
+    pass(&s.r, 5 * HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(rig_isolation(&s.r).state, ISOLATION_RELEASED);
+    turn_last(&s.r, "id = (SELECT min(id) FROM notices WHERE kind = 'digest')");
+    sim_tell(s.sim, "/config", UP);
+    work_all(&s.r);
+    pass(&s.r, 3 * HOUR_MS, MINUTE_MS);
+    assert_int_equal(taken(s.sim, "[2 ISOLATED]"), 1);
+    assert_true(last_mailed(s.sim, "soc@contoso.example", "RELEASED]") >
+                last_mailed(s.sim, "soc@contoso.example", "[2 ISOLATED]"));
+    close_scene(&s);
 }
 
 /* Nor does the mail that asks about many, and calls them not isolated, come behind what a yes by command has led to. */
 static void test_fallback__after_an_outage_nobody_is_asked_behind_what_came_of_it(void **state)
 {
     struct question_answer yes = {.yes = true, .person = "maria", .way = "operator"};
-    struct sim *sim = sim_start(NULL);
+    struct scene s;
     struct question_record *list;
     enum question_state now;
-    char mail[200];
-    struct rig r;
     size_t n = 0;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r,
-             "rules: [{name: contain, do: [isolate: {}, email: {}]}]\n"
-             "safety: {canary: 1, ask: {within: 8h}}\n",
-             mail, "");
-    sim_tell(sim, "/config", DOWN);
-    rig_takes_isolate(&r, 1);
-    rig_says(&r, "GET", GET_ACTION, 0, 200, IN_FORCE);
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, 20 * MINUTE_MS, MINUTE_MS);
-    assert_int_equal(store_question_list(r.store, r.arena, QUESTION_STATES, 0, 1, &list, &n, NULL),
-                     ERR_OK);
+    open_scene(&s, "rules: [{name: contain, do: [isolate: {}, email: {}]}]\n"
+                   "safety: {canary: 1, ask: {within: 8h}}\n");
+    sim_tell(s.sim, "/config", DOWN);
+    rig_takes_isolate(&s.r, 1);
+    rig_says(&s.r, "GET", GET_ACTION, 0, 200, IN_FORCE);
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, 20 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(
+        store_question_list(s.r.store, s.r.arena, QUESTION_STATES, 0, 1, &list, &n, NULL), ERR_OK);
     assert_int_equal(n, 1);
     yes.question = list[0].id;
-    assert_int_equal(question_answer(r.g, &yes, &now, NULL), ERR_OK);
-    work_all(&r);
-    pass(&r, 40 * MINUTE_MS, MINUTE_MS);
-    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
-    turn_last(&r, "kind = 'question'");
-    sim_tell(sim, "/config", UP);
-    work_all(&r);
-    pass(&r, 3 * HOUR_MS, MINUTE_MS);
-    assert_true(last_mailed(sim, "soc@contoso.example", "[QUESTION]") >= 0);
-    assert_true(last_mailed(sim, "soc@contoso.example", "[REQUESTED]") >
-                last_mailed(sim, "soc@contoso.example", "[QUESTION]"));
-    assert_true(last_mailed(sim, "soc@contoso.example", "[ISOLATED]") >
-                last_mailed(sim, "soc@contoso.example", "[REQUESTED]"));
-    close_rig(&r);
-    sim_stop(sim);
+    assert_int_equal(question_answer(s.r.g, &yes, &now, NULL), ERR_OK);
+    work_all(&s.r);
+    pass(&s.r, 40 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&s.r).state, ISOLATION_ISOLATED);
+    turn_last(&s.r, "kind = 'question'");
+    sim_tell(s.sim, "/config", UP);
+    work_all(&s.r);
+    pass(&s.r, 3 * HOUR_MS, MINUTE_MS);
+    assert_true(last_mailed(s.sim, "soc@contoso.example", "[QUESTION]") >= 0);
+    assert_true(last_mailed(s.sim, "soc@contoso.example", "[REQUESTED]") >
+                last_mailed(s.sim, "soc@contoso.example", "[QUESTION]"));
+    assert_true(last_mailed(s.sim, "soc@contoso.example", "[ISOLATED]") >
+                last_mailed(s.sim, "soc@contoso.example", "[REQUESTED]"));
+    close_scene(&s);
 }
 
 /* The login may not send as mail.from, which somebody mends: what waits is sent as the new one. Many a server says no to a
  * sender only when it hears of a recipient. */
 static void sent_as_the_new_one(const char *refuses, const char *takes)
 {
-    struct sim *sim = sim_start(NULL);
+    struct scene s;
     AUTO(json_freep) struct json *mails = NULL;
     const char *raw;
     struct runtime *rt;
-    char mail[200];
-    struct rig r;
 
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    sim_tell(sim, "/config", refuses);
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    assert_int_equal(sim_state(sim, "mails"), 0);
-    sim_tell(sim, "/config", takes);
-    rt = engine_runtime(r.g);
+    open_scene(&s, RULES_MAIL_ONLY);
+    sim_tell(s.sim, "/config", refuses);
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    assert_int_equal(sim_state(s.sim, "mails"), 0);
+    sim_tell(s.sim, "/config", takes);
+    rt = engine_runtime(s.r.g);
     rt->config->mail.from = "soc-bot@fabrikam.example";
-    pass(&r, HOUR_MS, 15 * MINUTE_MS);
-    mails = sim_get(sim, "/mails");
+    pass(&s.r, HOUR_MS, 15 * MINUTE_MS);
+    mails = sim_get(s.sim, "/mails");
     assert_int_equal(json_count(json_get(mails, "mails")), 1);
     assert_string_equal(json_get_string(json_first(json_get(mails, "mails")), "from"),
                         "soc-bot@fabrikam.example");
@@ -407,8 +373,7 @@ static void sent_as_the_new_one(const char *refuses, const char *takes)
     assert_non_null(
         strstr(raw, "@contoso.example>\r\n")); /* the Message-ID is the same as before */
     runtime_unref(rt);
-    close_rig(&r);
-    sim_stop(sim);
+    close_scene(&s);
 }
 
 static void test_fallback__what_waits_is_sent_as_whom_mail_from_names_now(void **state)
@@ -436,89 +401,78 @@ static void test_fallback__what_reaches_none_of_its_people_goes_to_mail_to(void 
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct sim *sim = sim_start(NULL);
+        struct scene s;
         struct notice_record *list;
-        char mail[200], rules[200];
-        struct rig r;
+        char rules[200];
         size_t n = 0;
         int64_t id;
 
-        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
         (void)snprintf(rules, sizeof rules, "rules: [{name: tell, do: [email: {to: [%s]}]}]\n",
                        rows[i].to);
-        open_rig(&r, rules, mail, "");
-        sim_tell(sim, "/config",
+        open_scene(&s, rules);
+        sim_tell(s.sim, "/config",
                  "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\","
                  "\"left@x.example\":\"550 5.1.1 no such user\"}}}");
-        id = rig_push(&r, ALERT, MACHINE);
-        work_all(&r);
-        assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+        id = rig_push(&s.r, ALERT, MACHINE);
+        work_all(&s.r);
+        assert_int_equal(store_notice_list(s.r.store, s.r.arena, id, &list, &n, NULL), ERR_OK);
         assert_int_equal(n, 1);
         assert_string_equal(list[0].state, rows[i].state);
         assert_int_equal(list[0].n_recipients, rows[i].n);
         assert_int_equal(list[0].recipients[0].state, RECIPIENT_REFUSED);
         assert_int_equal(list[0].recipients[rows[i].n - 1].state, RECIPIENT_SENT);
-        assert_int_equal(taken(sim, "[ALERT]"), rows[i].taken);
-        close_rig(&r);
-        sim_stop(sim);
+        assert_int_equal(taken(s.sim, "[ALERT]"), rows[i].taken);
+        close_scene(&s);
     }
 }
 
 /* mail.to is gone as well: that is the end of it, and nothing is tried for ever. */
 static void test_fallback__what_mail_to_cannot_get_either_has_failed(void **state)
 {
-    struct sim *sim = sim_start(NULL);
+    struct scene s;
     struct notice_record *list;
-    char mail[200];
-    struct rig r;
     size_t n = 0;
     int64_t id;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, "rules: [{name: tell, do: [email: {to: [gone@x.example]}]}]\n", mail, "");
-    sim_tell(sim, "/config",
+    open_scene(&s, "rules: [{name: tell, do: [email: {to: [gone@x.example]}]}]\n");
+    sim_tell(s.sim, "/config",
              "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\","
              "\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
-    id = rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, HOUR_MS, 10 * MINUTE_MS);
-    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+    id = rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(store_notice_list(s.r.store, s.r.arena, id, &list, &n, NULL), ERR_OK);
     assert_int_equal(n, 1);
     assert_string_equal(list[0].state, "failed");
     assert_int_equal(list[0].n_recipients, 2);
-    assert_int_equal(sim_state(sim, "mails"), 0);
-    close_rig(&r);
-    sim_stop(sim);
+    assert_int_equal(sim_state(s.sim, "mails"), 0);
+    close_scene(&s);
 }
 
 /* Whom the step named took nothing for five days, and mail.to's server is a slow one: it has five days of its own. */
 static void test_fallback__mail_to_has_as_much_time_as_those_before_it(void **state)
 {
-    struct sim *sim = sim_start(NULL);
+    struct scene s;
     struct notice_record *list;
-    char mail[200];
-    struct rig r;
     size_t n = 0;
     int64_t id;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, "rules: [{name: tell, do: [email: {to: [full@x.example]}]}]\n", mail, "");
-    sim_tell(sim, "/config",
+    open_scene(&s, "rules: [{name: tell, do: [email: {to: [full@x.example]}]}]\n");
+    sim_tell(s.sim, "/config",
              "{\"smtp\":{\"reject\":{\"full@x.example\":\"452 4.2.2 mailbox full\","
              "\"soc@contoso.example\":\"451 4.7.1 greylisted\"}}}");
-    id = rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, 5 * DAY_MS + DAY_MS / 2, 6 * HOUR_MS);
-    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+    id = rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, 5 * DAY_MS + DAY_MS / 2, 6 * HOUR_MS);
+    assert_int_equal(store_notice_list(s.r.store, s.r.arena, id, &list, &n, NULL), ERR_OK);
     assert_int_equal(list[0].n_recipients, 2);
     assert_int_equal(list[0].recipients[1].state, RECIPIENT_WAITING);
-    sim_tell(sim, "/config", "{\"smtp\":{\"reject\":{\"full@x.example\":\"452 4.2.2 full\"}}}");
-    pass(&r, HOUR_MS, 15 * MINUTE_MS);
-    assert_int_equal(taken(sim, "[ALERT]"), 1);
-    close_rig(&r);
-    sim_stop(sim);
+    sim_tell(s.sim, "/config", "{\"smtp\":{\"reject\":{\"full@x.example\":\"452 4.2.2 full\"}}}");
+    pass(&s.r, HOUR_MS, 15 * MINUTE_MS);
+    assert_int_equal(taken(s.sim, "[ALERT]"), 1);
+    close_scene(&s);
 }
 
 /* The server was away, then cordon was, for days, or its clock is far ahead for a while: that one try fails then, before the
@@ -687,15 +641,11 @@ static void test_fallback__what_is_posted_of_cordon_promises_no_mail(void **stat
 {
     const struct gate_flood flood = {.count = 9, .client = "192.0.2.7"};
     struct runtime *rt;
-    char rules[300];
     struct rig r;
 
     (void)state;
     open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_MAIL_ONLY,
-                   peer_url(r.peer));
-    rt = read_rules(&r, rules, NO_SERVER, "");
+    rt = read_rules(&r, with_siem(&r, RULES_MAIL_ONLY), NO_SERVER, "");
     rt->config->mail.server = NULL;
     rt->config->mail.to.count = 0;
     engine_use(r.g, rt);
@@ -735,16 +685,12 @@ static void test_fallback__posts_about_one_thing_leave_in_their_order(void **sta
                                        .headline = "A source is back",
                                        .body = "It pushes again."};
     struct runtime *rt;
-    char rules[300];
     struct rig r;
     int64_t first[2]; /* its id, when it was made and when it would be tried again */
 
     (void)state;
     open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_MAIL_ONLY,
-                   peer_url(r.peer));
-    rt = read_rules(&r, rules, NO_SERVER, "");
+    rt = read_rules(&r, with_siem(&r, RULES_MAIL_ONLY), NO_SERVER, "");
     rt->config->mail.server = NULL;
     rt->config->mail.to.count = 0;
     engine_use(r.g, rt);
@@ -900,41 +846,33 @@ static void test_fallback__what_is_about_no_case_is_given_up_as_any_other(void *
 /* Of a mail server that takes nothing webhooks hear, for no mail can say it; and that it takes mails again. */
 static void test_fallback__a_mail_server_that_fails_is_posted_where_it_is_the_only_way(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[400];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_MAIL_ONLY,
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
-    rig_says(&r, "POST", "/hook", 0, 200, "ok");
-    sim_tell(sim, "/config", DOWN);
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, 30 * MINUTE_MS, MINUTE_MS);
-    assert_int_equal(rig_seen(&r, "POST", "/hook"), 1);
+    open_scene_siem(&s, RULES_MAIL_ONLY);
+    rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+    sim_tell(s.sim, "/config", DOWN);
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, 30 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_seen(&s.r, "POST", "/hook"), 1);
     assert_non_null(
-        strstr(peer_request_for(r.peer, "/hook")->body, "[CORDON] notices do not leave by "));
+        strstr(peer_request_for(s.r.peer, "/hook")->body, "[CORDON] notices do not leave by "));
     assert_non_null(
-        strstr(peer_request_for(r.peer, "/hook")->body, "kept and tried for five days"));
-    sim_tell(sim, "/config", UP);
-    pass(&r, 30 * MINUTE_MS, MINUTE_MS);
-    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
-    assert_int_equal(taken(sim, "[ALERT]"), 1);
-    assert_int_equal(taken(sim, "[CORDON] notices leave by"), 1);
-    close_rig(&r);
-    sim_stop(sim);
+        strstr(peer_request_for(s.r.peer, "/hook")->body, "kept and tried for five days"));
+    sim_tell(s.sim, "/config", UP);
+    pass(&s.r, 30 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_seen(&s.r, "POST", "/hook"), 2);
+    assert_int_equal(taken(s.sim, "[ALERT]"), 1);
+    assert_int_equal(taken(s.sim, "[CORDON] notices leave by"), 1);
+    close_scene(&s);
 }
 
 /* So it is where there are two, and neither takes anything. */
 static void test_fallback__mail_servers_that_all_fail_are_posted(void **state)
 {
     struct sim *first = sim_start(NULL), *second = sim_start(NULL);
-    char mail[400], rules[400];
+    char mail[400];
     struct rig r;
 
     (void)state;
@@ -942,10 +880,7 @@ static void test_fallback__mail_servers_that_all_fail_are_posted(void **state)
                    "  server: %s\n  fallback: {after: 10m, ways: [{server: '%s'}]}\n",
                    first->smtp_url, second->smtp_url);
     open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_MAIL_ONLY,
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
+    use_rules(&r, with_siem(&r, RULES_MAIL_ONLY), mail, "");
     rig_says(&r, "POST", "/hook", 0, 200, "ok");
     sim_tell(first, "/config", DOWN);
     sim_tell(second, "/config", DOWN);
@@ -995,24 +930,18 @@ static void test_fallback__what_was_posted_is_not_posted_again_for_its_mail(void
 /* Its posts go nowhere else, and people are not told that they do. */
 static void test_fallback__posts_that_wait_are_not_said_to_go_another_way(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r,
-             "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
-             "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
-             mail, "");
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, 12 * MINUTE_MS, MINUTE_MS);
-    assert_int_equal(taken(sim, "[CORDON] notices do not leave by webhook siem"), 1);
-    assert_null(strstr(words_about(&r, "way:webhook:siem"), "next way"));
-    assert_non_null(strstr(words_about(&r, "way:webhook:siem"), "kept and tried for five days"));
-    close_rig(&r);
-    sim_stop(sim);
+    open_scene(&s, "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
+                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n");
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, 12 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(taken(s.sim, "[CORDON] notices do not leave by webhook siem"), 1);
+    assert_null(strstr(words_about(&s.r, "way:webhook:siem"), "next way"));
+    assert_non_null(strstr(words_about(&s.r, "way:webhook:siem"), "kept and tried for five days"));
+    close_scene(&s);
 }
 
 /* A new alert, and what the webhook of the rig answers to posts from now on: to the first of them, if that is another, and to
@@ -1088,39 +1017,36 @@ static void test_fallback__a_webhook_that_names_its_url_is_not_quoted(void **sta
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct sim *sim = sim_start(NULL);
+        struct scene s;
         struct notice_record *list;
-        char mail[200], rules[400];
+        char rules[400];
         size_t n = 0;
-        struct rig r;
         int64_t id;
 
-        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-        open_rig(&r, RULES_MAIL_ONLY, mail, "");
-        rig_write(&r, "hook",
-                  arena_fmt(r.arena, "%s/hooks/" URL_SECRET "?sig=x", peer_url(r.peer)));
+        open_scene(&s, RULES_MAIL_ONLY);
+        rig_write(&s.r, "hook",
+                  arena_fmt(s.r.arena, "%s/hooks/" URL_SECRET "?sig=x", peer_url(s.r.peer)));
         (void)snprintf(rules, sizeof rules,
                        "webhooks: {siem: {url_file: '%s/hook', template: slack}}\n"
                        "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
-                       r.dir);
-        use_rules(&r, rules, mail, "");
-        rig_says(&r, "POST", "/hooks/", 0, 404, rows[i].said);
+                       s.r.dir);
+        use_rules(&s.r, rules, s.mail, "");
+        rig_says(&s.r, "POST", "/hooks/", 0, 404, rows[i].said);
         atomic_store(&secrets_logged, 0);
         log_divert(count_secrets, NULL);
-        id = rig_push(&r, ALERT, MACHINE);
-        work_all(&r);
-        pass(&r, 12 * MINUTE_MS, MINUTE_MS);
-        assert_true(rig_seen(&r, "POST", "/hooks/") > 1);
+        id = rig_push(&s.r, ALERT, MACHINE);
+        work_all(&s.r);
+        pass(&s.r, 12 * MINUTE_MS, MINUTE_MS);
+        assert_true(rig_seen(&s.r, "POST", "/hooks/") > 1);
         assert_int_equal(atomic_load(&secrets_logged), 0);
-        assert_non_null(strstr(record(&r, "webhook:siem").why, rows[i].shown));
-        assert_null(strstr(record(&r, "webhook:siem").why, "b7Kq2ZxTn5Rw"));
-        assert_non_null(strstr(words_about(&r, "way:webhook:siem"), rows[i].shown));
-        assert_null(strstr(words_about(&r, "way:webhook:siem"), "b7Kq2ZxTn5Rw"));
-        assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+        assert_non_null(strstr(record(&s.r, "webhook:siem").why, rows[i].shown));
+        assert_null(strstr(record(&s.r, "webhook:siem").why, "b7Kq2ZxTn5Rw"));
+        assert_non_null(strstr(words_about(&s.r, "way:webhook:siem"), rows[i].shown));
+        assert_null(strstr(words_about(&s.r, "way:webhook:siem"), "b7Kq2ZxTn5Rw"));
+        assert_int_equal(store_notice_list(s.r.store, s.r.arena, id, &list, &n, NULL), ERR_OK);
         assert_int_equal(n, 1);
         assert_null(strstr(list[0].recipients[0].reply, "b7Kq2ZxTn5Rw"));
-        close_rig(&r);
-        sim_stop(sim);
+        close_scene(&s);
     }
 }
 
@@ -1506,24 +1432,20 @@ static void test_fallback__the_next_way_is_used_and_people_hear_of_it(void **sta
 /* It speaks, and takes the message; then nobody hears of it again. */
 static void test_fallback__a_server_that_hangs_up_on_each_message_does_not_work(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    sim_tell(sim, "/config", "{\"smtp\":{\"drop\":\"before_250\"}}");
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    assert_false(is_well(&r, "mail"));
-    assert_true(record(&r, "mail").failing > 0);
-    sim_tell(sim, "/config", "{\"smtp\":{\"drop\":null}}");
-    pass(&r, 2 * MINUTE_MS, 10 * SECOND_MS);
-    assert_int_equal(taken(sim, "[ALERT]"), 1);
-    assert_true(is_well(&r, "mail"));
-    close_rig(&r);
-    sim_stop(sim);
+    open_scene(&s, RULES_MAIL_ONLY);
+    sim_tell(s.sim, "/config", "{\"smtp\":{\"drop\":\"before_250\"}}");
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    assert_false(is_well(&s.r, "mail"));
+    assert_true(record(&s.r, "mail").failing > 0);
+    sim_tell(s.sim, "/config", "{\"smtp\":{\"drop\":null}}");
+    pass(&s.r, 2 * MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(taken(s.sim, "[ALERT]"), 1);
+    assert_true(is_well(&s.r, "mail"));
+    close_scene(&s);
 }
 
 /* It lets us in, and takes no mail: the way fails as if it were down, though a login would work. */

@@ -10,6 +10,12 @@
 #include "notice_system.h"
 #include "smtp.h"
 
+static const struct notice_system quiet = {.about = "source:flow",
+                                           .kind = "source_quiet",
+                                           .subject = "source flow is quiet",
+                                           .headline = "A source went quiet",
+                                           .body = "Nothing came from it."};
+
 /* Nobody but a webhook was told of the case, and that takes nothing, or is not configured any more. */
 static void test_unheard__what_no_webhook_takes_goes_to_mail_to(void **state)
 {
@@ -27,23 +33,20 @@ static void test_unheard__what_no_webhook_takes_goes_to_mail_to(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct sim *sim = sim_start(NULL);
-        char mail[200], rules[300];
-        struct rig r;
+        struct scene s;
+        char rules[300];
 
-        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
         (void)snprintf(rules, sizeof rules, parts, "siem", rows[i].rules);
-        open_rig(&r, rules, mail, "");
-        (void)rig_push(&r, ALERT, MACHINE);
-        work_all(&r);
+        open_scene(&s, rules);
+        (void)rig_push(&s.r, ALERT, MACHINE);
+        work_all(&s.r);
         if (rows[i].after) {
             (void)snprintf(rules, sizeof rules, parts, "chat", rows[i].after);
-            use_rules(&r, rules, mail, "");
+            use_rules(&s.r, rules, s.mail, "");
         }
-        pass(&r, rows[i].wait_ms, rows[i].step_ms);
-        assert_int_equal(taken(sim, "[ALERT]"), rows[i].taken);
-        close_rig(&r);
-        sim_stop(sim);
+        pass(&s.r, rows[i].wait_ms, rows[i].step_ms);
+        assert_int_equal(taken(s.sim, "[ALERT]"), rows[i].taken);
+        close_scene(&s);
     }
 }
 
@@ -71,40 +74,37 @@ static void test_unheard__what_no_mail_can_tell_is_posted(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct sim *sim = sim_start(NULL);
+        struct scene s;
         const char *last = NULL;
-        char mail[200], rules[400];
-        struct rig r;
+        char rules[400];
 
         print_message("  %s\n", rows[i].steps);
-        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-        open_rig(&r, RULES_MAIL_ONLY, mail, "");
+        open_scene(&s, RULES_MAIL_ONLY);
         (void)snprintf(rules, sizeof rules,
                        "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
                        "rules: [{name: tell, do: [%s]}]\n",
-                       peer_url(r.peer), rows[i].steps);
-        use_rules(&r, rules, mail, "");
-        rig_says(&r, "POST", "/hook", 0, 200, "ok");
-        rig_says(&r, "POST", ISOLATE, 1, 201,
+                       peer_url(s.r.peer), rows[i].steps);
+        use_rules(&s.r, rules, s.mail, "");
+        rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+        rig_says(&s.r, "POST", ISOLATE, 1, 201,
                  ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
-        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
-        rig_says(&r, "GET", GET_ACTION, 0, 200,
+        rig_says(&s.r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+        rig_says(&s.r, "GET", GET_ACTION, 0, 200,
                  ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
-        sim_tell(sim, "/config",
+        sim_tell(s.sim, "/config",
                  "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\","
                  "\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
-        (void)rig_push(&r, ALERT, MACHINE);
-        work_all(&r);
-        pass(&r, HOUR_MS, MINUTE_MS);
-        assert_int_equal(rig_seen(&r, "POST", "/hook"), rows[i].posts);
-        for (size_t k = 0; k < peer_count(r.peer); k++)
-            if (strcmp(peer_request(r.peer, k)->target, "/hook") == 0)
-                last = peer_request(r.peer, k)->body;
+        (void)rig_push(&s.r, ALERT, MACHINE);
+        work_all(&s.r);
+        pass(&s.r, HOUR_MS, MINUTE_MS);
+        assert_int_equal(rig_seen(&s.r, "POST", "/hook"), rows[i].posts);
+        for (size_t k = 0; k < peer_count(s.r.peer); k++)
+            if (strcmp(peer_request(s.r.peer, k)->target, "/hook") == 0)
+                last = peer_request(s.r.peer, k)->body;
         assert_true(!last == !rows[i].said);
         if (last && rows[i].said)
             assert_non_null(strstr(last, rows[i].said));
-        close_rig(&r);
-        sim_stop(sim);
+        close_scene(&s);
     }
 }
 
@@ -112,114 +112,79 @@ static void test_unheard__what_no_mail_can_tell_is_posted(void **state)
  * other or know nothing. */
 static void test_unheard__what_came_of_a_step_is_posted_beside_how_the_case_stands(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[400];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: tell, do: [isolate: {}, email: {}, tag: {add: x}]}]\n",
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
-    rig_says(&r, "POST", "/hook", 0, 200, "ok");
-    rig_says(&r, "POST", ISOLATE, 1, 201,
+    open_scene_siem(&s, "rules: [{name: tell, do: [isolate: {}, email: {}, tag: {add: x}]}]\n");
+    rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+    rig_says(&s.r, "POST", ISOLATE, 1, 201,
              ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
-    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
-    rig_says(&r, "GET", GET_ACTION, 0, 200,
+    rig_says(&s.r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+    rig_says(&s.r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
-    sim_tell(sim, "/config",
-             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, HOUR_MS, MINUTE_MS);
-    assert_int_equal(posted(&r, "[REQUESTED] "), 1);
-    assert_int_equal(posted(&r, "[NOT DONE: tag: "), 1);
-    close_rig(&r);
-    sim_stop(sim);
+    refuse_soc(s.sim);
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(posted(&s.r, "[REQUESTED] "), 1);
+    assert_int_equal(posted(&s.r, "[NOT DONE: tag: "), 1);
+    close_scene(&s);
 }
 
 /* mail.to is gone, and mended while a case is under way: who was posted how it stood is posted how it ended. */
 static void test_unheard__who_was_posted_what_no_mail_can_tell_hears_the_end(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[300];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_ISOLATE_AND_MAIL,
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
-    rig_says(&r, "POST", "/hook", 0, 200, "ok");
-    rig_takes_isolate(&r, 1);
-    rig_says(&r, "GET", GET_ACTION, 0, 200,
+    open_scene_siem(&s, RULES_ISOLATE_AND_MAIL);
+    rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+    rig_takes_isolate(&s.r, 1);
+    rig_says(&s.r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
-    sim_tell(sim, "/config",
-             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    assert_int_equal(rig_seen(&r, "POST", "/hook"), 1);
-    assert_non_null(strstr(last_post(&r), "[REQUESTED] "));
-    sim_tell(sim, "/config", "{\"smtp\":{\"reject\":{}}}");
-    pass(&r, HOUR_MS, MINUTE_MS);
-    assert_int_equal(taken(sim, "[ISOLATED]"), 1);
-    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
-    assert_non_null(strstr(last_post(&r), "[ISOLATED] "));
-    close_rig(&r);
-    sim_stop(sim);
+    refuse_soc(s.sim);
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    assert_int_equal(rig_seen(&s.r, "POST", "/hook"), 1);
+    assert_non_null(strstr(last_post(&s.r), "[REQUESTED] "));
+    sim_tell(s.sim, "/config", "{\"smtp\":{\"reject\":{}}}");
+    pass(&s.r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(taken(s.sim, "[ISOLATED]"), 1);
+    assert_int_equal(rig_seen(&s.r, "POST", "/hook"), 2);
+    assert_non_null(strstr(last_post(&s.r), "[ISOLATED] "));
+    close_scene(&s);
 }
 
 /* In a storm most cases have no mail of their own: those of a digest that reaches nobody are posted as well. */
 static void test_unheard__the_cases_of_a_digest_that_no_mail_can_tell_are_posted(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[300], alert[300];
+    struct scene s;
     struct runtime *rt;
     const char *body;
-    struct rig r;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_MAIL_ONLY,
-                   peer_url(r.peer));
-    rt = read_rules(&r, rules, mail, "");
+    open_scene(&s, RULES_MAIL_ONLY);
+    rt = read_rules(&s.r, with_siem(&s.r, RULES_MAIL_ONLY), s.mail, "");
     rt->config->mail.group.interval_ms = 5 * MINUTE_MS;
-    engine_use(r.g, rt);
-    sim_tell(sim, "/config",
-             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    engine_use(s.r.g, rt);
+    refuse_soc(s.sim);
     for (int i = 0; i < 3; i++) {
         char id[40];
 
-        (void)snprintf(id, sizeof id, "da%d_-1", i);
-        (void)snprintf(alert, sizeof alert,
-                       "{\"id\":\"%s\",\"severity\":\"Medium\",\"title\":\"Number %d\","
-                       "\"machineId\":\"" MACHINE "\"}",
-                       id, i);
-        peer_forget(r.peer);
-        rig_says(&r, "POST", "/hook", 0, 200, "ok");
-        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
-        rig_says(&r, "GET", GET_ALERT, 0, 200, alert);
-        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
-        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-        (void)rig_push(&r, id, MACHINE);
-        (void)rig_work(&r);
+        see_number(&s.r, i, id);
+        rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+        rig_says(&s.r, "GET", LIST, 0, 200, NOTHING);
+        (void)rig_push(&s.r, id, MACHINE);
+        (void)rig_work(&s.r);
     }
-    pass(&r, HOUR_MS, MINUTE_MS);
-    assert_int_equal(sim_state(sim, "mails"), 0);
-    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2); /* of the first, and of the others */
-    body = last_post(&r);
+    pass(&s.r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(sim_state(s.sim, "mails"), 0);
+    assert_int_equal(rig_seen(&s.r, "POST", "/hook"), 2); /* of the first, and of the others */
+    body = last_post(&s.r);
     assert_non_null(strstr(body, "[2 ALERT] 2 cases"));
     assert_non_null(strstr(body, "Number 1"));
     assert_non_null(strstr(body, "Number 2"));
-    close_rig(&r);
-    sim_stop(sim);
+    close_scene(&s);
 }
 
 /* And so is what each of them has come to, beside what came of another step of it since. */
@@ -227,216 +192,156 @@ static void test_unheard__a_digest_is_posted_with_how_a_case_stands_and_its_step
 {
     static const char *const said[] = {
         "[NOT ISOLATED: ", "[NOT DONE: tag: ", "[NOT DONE: annotate: "};
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[400], alert[300];
+    struct scene s;
     struct runtime *rt;
-    struct rig r;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: contain, do: [isolate: {}, email: {}, tag: {add: x},"
-                   " annotate: {comment: b}]}]\n",
-                   peer_url(r.peer));
-    rt = read_rules(&r, rules, mail, "");
+    open_scene(&s, RULES_MAIL_ONLY);
+    rt = read_rules(&s.r,
+                    with_siem(&s.r,
+                              "rules: [{name: contain, do: [isolate: {}, email: {}, tag: {add: x},"
+                              " annotate: {comment: b}]}]\n"),
+                    s.mail, "");
     rt->config->mail.group.interval_ms = 5 * MINUTE_MS;
-    engine_use(r.g, rt);
-    sim_tell(sim, "/config",
-             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    engine_use(s.r.g, rt);
+    refuse_soc(s.sim);
     for (int i = 0; i < 3; i++) {
         char id[40];
 
-        (void)snprintf(id, sizeof id, "da%d_-1", i);
-        (void)snprintf(alert, sizeof alert,
-                       "{\"id\":\"%s\",\"severity\":\"Medium\",\"title\":\"Number %d\","
-                       "\"machineId\":\"" MACHINE "\"}",
-                       id, i);
-        peer_forget(r.peer);
-        rig_says(&r, "POST", "/hook", 0, 200, "ok");
-        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
-        rig_says(&r, "GET", GET_ALERT, 0, 200, alert);
-        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
-        rig_says(&r, "GET", LIST, 0, 403, "{}");
-        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
-        rig_says(&r, "PATCH", GET_ALERT, 0, 403, "{}");
-        (void)rig_push(&r, id, MACHINE);
-        (void)rig_work(&r);
+        see_number(&s.r, i, id);
+        rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+        rig_says(&s.r, "GET", LIST, 0, 403, "{}");
+        rig_says(&s.r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+        rig_says(&s.r, "PATCH", GET_ALERT, 0, 403, "{}");
+        (void)rig_push(&s.r, id, MACHINE);
+        (void)rig_work(&s.r);
     }
-    pass(&r, HOUR_MS, MINUTE_MS);
-    assert_int_equal(sim_state(sim, "mails"), 0);
-    assert_non_null(strstr(last_post(&r), "2 cases"));
+    pass(&s.r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(sim_state(s.sim, "mails"), 0);
+    assert_non_null(strstr(last_post(&s.r), "2 cases"));
     for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
-        const char *at = strstr(last_post(&r), said[i]);
+        const char *at = strstr(last_post(&s.r), said[i]);
 
         print_message("  %s\n", said[i]);
         assert_non_null(at);
         assert_non_null(strstr(at + 1, said[i])); /* of both */
     }
-    close_rig(&r);
-    sim_stop(sim);
+    close_scene(&s);
 }
 
 /* The mail server is down, and a reload has webhooks in its place: they hear what waits for it, or is held for a digest. */
 static void test_unheard__what_waits_for_mail_is_posted_when_there_is_none_any_more(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[300], alert[300];
+    struct scene s;
     size_t n_ways;
     struct runtime *rt;
-    struct rig r;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    rt = read_rules(&r, RULES_MAIL_ONLY, mail, "");
+    open_scene(&s, RULES_MAIL_ONLY);
+    rt = read_rules(&s.r, RULES_MAIL_ONLY, s.mail, "");
     rt->config->mail.group.interval_ms = 5 * MINUTE_MS;
-    engine_use(r.g, rt);
-    sim_tell(sim, "/config", DOWN);
+    engine_use(s.r.g, rt);
+    sim_tell(s.sim, "/config", DOWN);
     for (int i = 0; i < 3; i++) {
         char id[40];
 
-        (void)snprintf(id, sizeof id, "da%d_-1", i);
-        (void)snprintf(alert, sizeof alert,
-                       "{\"id\":\"%s\",\"severity\":\"Medium\",\"title\":\"Number %d\","
-                       "\"machineId\":\"" MACHINE "\"}",
-                       id, i);
-        peer_forget(r.peer);
-        rig_says(&r, "POST", "/hook", 0, 200, "ok");
-        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
-        rig_says(&r, "GET", GET_ALERT, 0, 200, alert);
-        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
-        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-        (void)rig_push(&r, id, MACHINE);
-        (void)rig_work(&r);
+        see_number(&s.r, i, id);
+        rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+        rig_says(&s.r, "GET", LIST, 0, 200, NOTHING);
+        (void)rig_push(&s.r, id, MACHINE);
+        (void)rig_work(&s.r);
     }
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
-                   peer_url(r.peer));
-    rt = read_rules(&r, rules, mail, "");
+    rt = read_rules(&s.r, with_siem(&s.r, "rules: [{name: tell, do: [webhook: {to: siem}]}]\n"),
+                    s.mail, "");
     rt->config->mail.server = NULL;
     rt->config->mail.from = NULL;
     rt->config->mail.to.count = 0;
     n_ways = rt->config->mail.n_ways;
     rt->config->mail.n_ways = 0;
-    engine_use(r.g, rt);
-    pass(&r, 2 * HOUR_MS, 5 * MINUTE_MS);
-    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
-    assert_int_equal(posted(&r, "Number 0"), 1);
-    assert_int_equal(posted(&r, "[2 ALERT] 2 cases"), 1);
-    assert_int_equal(posted(&r, "Number 2"), 1);
-    pass(&r, DAY_MS, 4 * HOUR_MS);
-    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
+    engine_use(s.r.g, rt);
+    pass(&s.r, 2 * HOUR_MS, 5 * MINUTE_MS);
+    assert_int_equal(rig_seen(&s.r, "POST", "/hook"), 2);
+    assert_int_equal(posted(&s.r, "Number 0"), 1);
+    assert_int_equal(posted(&s.r, "[2 ALERT] 2 cases"), 1);
+    assert_int_equal(posted(&s.r, "Number 2"), 1);
+    pass(&s.r, DAY_MS, 4 * HOUR_MS);
+    assert_int_equal(rig_seen(&s.r, "POST", "/hook"), 2);
     rt->config->mail.n_ways = n_ways; /* to be freed */
-    close_rig(&r);
-    sim_stop(sim);
+    close_scene(&s);
 }
 
 /* Nor can the question reach any of those who may answer: it is posted as one, once, with how to answer; and then its end. */
 static void test_unheard__a_question_that_no_mail_can_ask_is_posted(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[400];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(
-        rules, sizeof rules,
-        "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-        "rules: [{name: contain, do: [ask: {approvers: [gone@x.example, left@x.example]},"
-        " isolate: {}, email: {}]}]\n",
-        peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
-    rig_says(&r, "POST", "/hook", 0, 200, "ok");
-    sim_tell(sim, "/config",
+    open_scene_siem(
+        &s, "rules: [{name: contain, do: [ask: {approvers: [gone@x.example, left@x.example]},"
+            " isolate: {}, email: {}]}]\n");
+    rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+    sim_tell(s.sim, "/config",
              "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\","
              "\"left@x.example\":\"550 5.1.1 no such user\","
              "\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    assert_int_equal(rig_seen(&r, "POST", "/hook"), 1);
-    assert_non_null(strstr(last_post(&r), "[QUESTION] "));
-    assert_non_null(strstr(last_post(&r), "isolate full"));
-    assert_non_null(strstr(last_post(&r), "cordon approve "));
-    assert_null(strstr(last_post(&r), "/approve/"));
-    pass(&r, 5 * HOUR_MS, 10 * MINUTE_MS);
-    assert_int_equal(rig_seen(&r, "POST", "/hook"), 2);
-    assert_non_null(strstr(last_post(&r), "[NOT ISOLATED: nobody answered in time]"));
-    close_rig(&r);
-    sim_stop(sim);
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    assert_int_equal(rig_seen(&s.r, "POST", "/hook"), 1);
+    assert_non_null(strstr(last_post(&s.r), "[QUESTION] "));
+    assert_non_null(strstr(last_post(&s.r), "isolate full"));
+    assert_non_null(strstr(last_post(&s.r), "cordon approve "));
+    assert_null(strstr(last_post(&s.r), "/approve/"));
+    pass(&s.r, 5 * HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(rig_seen(&s.r, "POST", "/hook"), 2);
+    assert_non_null(strstr(last_post(&s.r), "[NOT ISOLATED: nobody answered in time]"));
+    close_scene(&s);
 }
 
 /* Nor can one about many: it is posted, and so is that nobody answered, which is all that people hear of its cases. */
 static void test_unheard__a_question_over_many_that_no_mail_can_ask_is_posted(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[500];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: contain, do: [isolate: {}]}]\n"
-                   "safety: {canary: 1, ask: {approvers: [gone@x.example, left@x.example]}}\n",
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
-    sim_tell(sim, "/config",
+    open_scene_siem(&s,
+                    "rules: [{name: contain, do: [isolate: {}]}]\n"
+                    "safety: {canary: 1, ask: {approvers: [gone@x.example, left@x.example]}}\n");
+    sim_tell(s.sim, "/config",
              "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\","
              "\"left@x.example\":\"550 5.1.1 no such user\","
              "\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
-    rig_says(&r, "POST", "/hook", 0, 200, "ok");
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, MINUTE_MS, 5 * SECOND_MS);
-    assert_int_equal(posted(&r, "[QUESTION] 1 machine: "), 1);
-    assert_non_null(strstr(last_post(&r), "cordon approve "));
-    assert_non_null(strstr(last_post(&r), "ws-114"));
-    assert_null(strstr(last_post(&r), "/approve/"));
-    pass(&r, 5 * HOUR_MS, 10 * MINUTE_MS);
-    assert_int_equal(posted(&r, "[NOT ISOLATED: nobody answered in time] 1 machine"), 1);
-    assert_non_null(strstr(last_post(&r), "cordon cases retry"));
-    assert_non_null(strstr(last_post(&r), "ws-114"));
-    assert_int_equal(posted(&r, ""), 2);
-    close_rig(&r);
-    sim_stop(sim);
+    rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(posted(&s.r, "[QUESTION] 1 machine: "), 1);
+    assert_non_null(strstr(last_post(&s.r), "cordon approve "));
+    assert_non_null(strstr(last_post(&s.r), "ws-114"));
+    assert_null(strstr(last_post(&s.r), "/approve/"));
+    pass(&s.r, 5 * HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(posted(&s.r, "[NOT ISOLATED: nobody answered in time] 1 machine"), 1);
+    assert_non_null(strstr(last_post(&s.r), "cordon cases retry"));
+    assert_non_null(strstr(last_post(&s.r), "ws-114"));
+    assert_int_equal(posted(&s.r, ""), 2);
+    close_scene(&s);
 }
 
 /* Nor what cordon says of itself. */
 static void test_unheard__what_cordon_can_mail_nobody_of_itself_is_posted(void **state)
 {
-    const struct notice_system quiet = {.about = "source:flow",
-                                        .kind = "source_quiet",
-                                        .subject = "source flow is quiet",
-                                        .headline = "A source went quiet",
-                                        .body = "Nothing came from it."};
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[300];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n" RULES_MAIL_ONLY,
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
-    rig_says(&r, "POST", "/hook", 0, 200, "ok");
-    sim_tell(sim, "/config",
-             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
-    assert_int_equal(notice_system_tell(r.g, &quiet, NULL), ERR_OK);
-    work_all(&r);
-    pass(&r, HOUR_MS, MINUTE_MS);
-    assert_int_equal(posted(&r, "[CORDON] source flow is quiet"), 1);
-    assert_non_null(strstr(last_post(&r), "Nothing came from it."));
-    assert_int_equal(posted(&r, ""), 1);
-    close_rig(&r);
-    sim_stop(sim);
+    open_scene_siem(&s, RULES_MAIL_ONLY);
+    rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+    refuse_soc(s.sim);
+    assert_int_equal(notice_system_tell(s.r.g, &quiet, NULL), ERR_OK);
+    work_all(&s.r);
+    pass(&s.r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(posted(&s.r, "[CORDON] source flow is quiet"), 1);
+    assert_non_null(strstr(last_post(&s.r), "Nothing came from it."));
+    assert_int_equal(posted(&s.r, ""), 1);
+    close_scene(&s);
 }
 
 static atomic_size_t nobodies; /* of cases, and of what is cordon's own */
@@ -504,32 +409,24 @@ static void test_unheard__a_mail_that_reaches_nobody_is_said_to(void **state)
         "\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}";
     static const char *const steps[] = {
         "email: {}", "email: {to: [here@x.example]}, email: {to: [gone@x.example]}"};
-    const struct notice_system quiet = {.about = "source:flow",
-                                        .kind = "source_quiet",
-                                        .subject = "source flow is quiet",
-                                        .headline = "A source went quiet",
-                                        .body = "Nothing came from it."};
 
     (void)state;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        struct sim *sim = sim_start(NULL);
-        char mail[200], rules[200];
-        struct rig r;
+        struct scene s;
+        char rules[200];
 
-        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
         (void)snprintf(rules, sizeof rules, "rules: [{name: tell, do: [%s]}]\n", steps[i]);
-        open_rig(&r, rules, mail, "");
-        sim_tell(sim, "/config", gone);
+        open_scene(&s, rules);
+        sim_tell(s.sim, "/config", gone);
         atomic_store(&nobodies, 0);
         log_divert(count_nobodies, NULL);
-        (void)rig_push(&r, ALERT, MACHINE);
-        work_all(&r);
+        (void)rig_push(&s.r, ALERT, MACHINE);
+        work_all(&s.r);
         assert_int_equal(atomic_load(&nobodies), i ? 0 : 1); /* somebody has got one */
-        assert_int_equal(notice_system_tell(r.g, &quiet, NULL), ERR_OK);
-        work_all(&r);
+        assert_int_equal(notice_system_tell(s.r.g, &quiet, NULL), ERR_OK);
+        work_all(&s.r);
         assert_int_equal(atomic_load(&nobodies), i ? 1 : 2);
-        close_rig(&r);
-        sim_stop(sim);
+        close_scene(&s);
     }
 }
 
@@ -537,41 +434,31 @@ static void test_unheard__a_mail_that_reaches_nobody_is_said_to(void **state)
  * too. */
 static void test_unheard__a_step_that_a_webhook_heard_of_hides_nothing_that_nobody_did(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[400];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: tell, do: [isolate: {}, webhook: {to: siem}, email: {},"
-                   " tag: {add: x}]}]\n",
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
-    rig_afresh(&r);
-    rig_says(&r, "GET", LIST, 0, 403, "{}");
-    rig_says(&r, "POST", "/hook", 0, 200, "ok");
-    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
-    sim_tell(sim, "/config",
+    open_scene_siem(&s, "rules: [{name: tell, do: [isolate: {}, webhook: {to: siem}, email: {},"
+                        " tag: {add: x}]}]\n");
+    rig_afresh(&s.r);
+    rig_says(&s.r, "GET", LIST, 0, 403, "{}");
+    rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+    rig_says(&s.r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+    sim_tell(s.sim, "/config",
              "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"451 4.7.1 try later\"}}}");
     atomic_store(&nobodies, 0);
     log_divert(count_nobodies, NULL);
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    assert_int_equal(posted(&r, "[NOT ISOLATED: "), 1);
-    assert_int_equal(posted(&r, "[NOT DONE: tag: "), 1);
-    rig_sql(&r, "UPDATE recipients SET state = 'refused' WHERE notice_id IN (SELECT id FROM"
-                " notices WHERE channel IS NOT NULL AND kind = 'not_isolated')");
-    rig_sql(&r, "UPDATE notices SET state = 'failed' WHERE channel IS NOT NULL"
-                " AND kind = 'not_isolated'");
-    sim_tell(sim, "/config",
-             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
-    pass(&r, HOUR_MS, MINUTE_MS);
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    assert_int_equal(posted(&s.r, "[NOT ISOLATED: "), 1);
+    assert_int_equal(posted(&s.r, "[NOT DONE: tag: "), 1);
+    rig_sql(&s.r, "UPDATE recipients SET state = 'refused' WHERE notice_id IN (SELECT id FROM"
+                  " notices WHERE channel IS NOT NULL AND kind = 'not_isolated')");
+    rig_sql(&s.r, "UPDATE notices SET state = 'failed' WHERE channel IS NOT NULL"
+                  " AND kind = 'not_isolated'");
+    refuse_soc(s.sim);
+    pass(&s.r, HOUR_MS, MINUTE_MS);
     assert_int_equal(atomic_load(&nobodies), 1);
-    close_rig(&r);
-    sim_stop(sim);
+    close_scene(&s);
 }
 
 /* What a canary asked was answered. That a person is to say how to go on after a step is another question, and its mail is refused:
@@ -579,42 +466,35 @@ static void test_unheard__a_step_that_a_webhook_heard_of_hides_nothing_that_nobo
 static void test_unheard__a_question_is_not_told_by_one_over_many_that_was_asked_before(
     void **state)
 {
-    struct sim *sim = sim_start(NULL);
+    struct scene s;
     struct question_record *list;
     struct desk_order yes = {.who = "maria"};
-    char mail[200];
-    struct rig r;
     size_t n = 0;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r,
-             "rules: [{name: contain, do: [{isolate: {}}, {tag: {add: x}, on_failure: ask},"
-             " {annotate: {comment: b}}]}]\n"
-             "safety: {canary: 1, ask: {within: 4h}}\n",
-             mail, "");
-    rig_takes_isolate(&r, 1);
-    rig_says(&r, "GET", GET_ACTION, 0, 200,
+    open_scene(&s, "rules: [{name: contain, do: [{isolate: {}}, {tag: {add: x}, on_failure: ask},"
+                   " {annotate: {comment: b}}]}]\n"
+                   "safety: {canary: 1, ask: {within: 4h}}\n");
+    rig_takes_isolate(&s.r, 1);
+    rig_says(&s.r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
-    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, MINUTE_MS, 5 * SECOND_MS);
-    assert_int_equal(taken(sim, "[QUESTION] 1 machine"), 1);
-    sim_tell(sim, "/config",
-             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    rig_says(&s.r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(taken(s.sim, "[QUESTION] 1 machine"), 1);
+    refuse_soc(s.sim);
     atomic_store(&nobodies, 0);
     log_divert(count_questions, NULL);
-    assert_int_equal(store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 1, &list, &n, NULL),
-                     ERR_OK);
+    assert_int_equal(
+        store_question_list(s.r.store, s.r.arena, QUESTION_OPEN, 0, 1, &list, &n, NULL), ERR_OK);
     assert_int_equal(n, 1);
     yes.id = list[0].id;
-    assert_int_equal(desk_approve(r.g, &yes, NULL), ERR_OK);
-    pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
-    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(desk_approve(s.r.g, &yes, NULL), ERR_OK);
+    pass(&s.r, 5 * MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(rig_seen(&s.r, "POST", ISOLATE), 1);
     assert_int_equal(atomic_load(&nobodies), 1);
-    close_rig(&r);
-    sim_stop(sim);
+    close_scene(&s);
 }
 
 /* An answer of Defender's with a link, which no notice shows as one. */
@@ -623,35 +503,25 @@ static void test_unheard__a_question_is_not_told_by_one_over_many_that_was_asked
 /* Two steps come to nothing, and the webhook takes its posts a moment after their mails are refused: each is one post. */
 static void test_unheard__steps_whose_posts_are_still_to_leave_are_posted_once(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[400];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: tell, do: [webhook: {to: siem}, tag: {add: x},"
-                   " annotate: {comment: b}]}]\n",
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
-    rig_says(&r, "POST", "/hook", 3, 503, "later");
-    rig_says(&r, "POST", "/hook", 0, 200, "ok");
-    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, SEE);
-    rig_says(&r, "PATCH", GET_ALERT, 0, 403, SEE);
-    sim_tell(sim, "/config",
-             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    peer_forget(r.peer);
-    rig_says(&r, "POST", "/hook", 0, 200, "ok");
-    pass(&r, HOUR_MS, MINUTE_MS);
-    assert_int_equal(posted(&r, "[ALERT]"), 1);
-    assert_int_equal(posted(&r, "[NOT DONE: tag: "), 1);
-    assert_int_equal(posted(&r, "[NOT DONE: annotate: "), 1);
-    close_rig(&r);
-    sim_stop(sim);
+    open_scene_siem(&s, "rules: [{name: tell, do: [webhook: {to: siem}, tag: {add: x},"
+                        " annotate: {comment: b}]}]\n");
+    rig_says(&s.r, "POST", "/hook", 3, 503, "later");
+    rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+    rig_says(&s.r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, SEE);
+    rig_says(&s.r, "PATCH", GET_ALERT, 0, 403, SEE);
+    refuse_soc(s.sim);
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    peer_forget(s.r.peer);
+    rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+    pass(&s.r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(posted(&s.r, "[ALERT]"), 1);
+    assert_int_equal(posted(&s.r, "[NOT DONE: tag: "), 1);
+    assert_int_equal(posted(&s.r, "[NOT DONE: annotate: "), 1);
+    close_scene(&s);
 }
 
 /* There are webhooks alone, and a person has the case tried again: that the step came to nothing again is news there, too. */
@@ -659,16 +529,13 @@ static void test_unheard__a_webhook_hears_that_a_step_failed_again(void **state)
 {
     struct desk_order again = {0};
     struct runtime *rt;
-    char rules[400];
     struct rig r;
 
     (void)state;
     open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: tell, do: [tag: {add: x}, webhook: {to: siem}]}]\n",
-                   peer_url(r.peer));
-    rt = read_rules(&r, rules, NO_SERVER, "");
+    rt = read_rules(
+        &r, with_siem(&r, "rules: [{name: tell, do: [tag: {add: x}, webhook: {to: siem}]}]\n"),
+        NO_SERVER, "");
     rt->config->mail.server = NULL;
     engine_use(r.g, rt);
     rig_says(&r, "POST", "/hook", 0, 200, "ok");
@@ -687,137 +554,107 @@ static void test_unheard__a_webhook_hears_that_a_step_failed_again(void **state)
  * the alert that the webhook has. */
 static void test_unheard__what_came_of_a_step_that_no_webhook_takes_is_mailed(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[400];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: tell, do: [scan: {}, webhook: {to: siem}]}]\n",
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
-    rig_says(&r, "POST", "/hook", 1, 200, "ok");
-    rig_says(&r, "POST", "/hook", 0, 404, "gone");
-    rig_says(&r, "POST", "/api/machines/" MACHINE "/runAntiVirusScan", 1, 201,
+    open_scene_siem(&s, "rules: [{name: tell, do: [scan: {}, webhook: {to: siem}]}]\n");
+    rig_says(&s.r, "POST", "/hook", 1, 200, "ok");
+    rig_says(&s.r, "POST", "/hook", 0, 404, "gone");
+    rig_says(&s.r, "POST", "/api/machines/" MACHINE "/runAntiVirusScan", 1, 201,
              ACTION_DOC(ACTION, "RunAntiVirusScan", "Pending", "null", "11:12"));
-    rig_says(&r, "GET", GET_ACTION, 0, 200,
+    rig_says(&s.r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "RunAntiVirusScan", "Succeeded", "null", "11:12"));
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, HOUR_MS, MINUTE_MS);
-    assert_int_equal(posted(&r, "[ALERT]"), 1);
-    pass(&r, 6 * DAY_MS, 2 * HOUR_MS);
-    assert_int_equal(taken(sim, "[DONE: antivirus scan"), 1);
-    assert_int_equal(taken(sim, "[ALERT]"), 0);
-    close_rig(&r);
-    sim_stop(sim);
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(posted(&s.r, "[ALERT]"), 1);
+    pass(&s.r, 6 * DAY_MS, 2 * HOUR_MS);
+    assert_int_equal(taken(s.sim, "[DONE: antivirus scan"), 1);
+    assert_int_equal(taken(s.sim, "[ALERT]"), 0);
+    close_scene(&s);
 }
 
 /* And of the other one, which no webhook takes either: that one was mailed tells nobody of the other. */
 static void test_unheard__each_step_that_no_webhook_takes_is_mailed(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[400];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: tell, do: [scan: {}, restrict: {}, webhook: {to: siem}]}]\n",
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
-    rig_says(&r, "POST", "/hook", 1, 200, "ok");
-    rig_says(&r, "POST", "/hook", 0, 404, "gone");
-    rig_says(&r, "POST", "/api/machines/" MACHINE "/runAntiVirusScan", 1, 201,
+    open_scene_siem(&s,
+                    "rules: [{name: tell, do: [scan: {}, restrict: {}, webhook: {to: siem}]}]\n");
+    rig_says(&s.r, "POST", "/hook", 1, 200, "ok");
+    rig_says(&s.r, "POST", "/hook", 0, 404, "gone");
+    rig_says(&s.r, "POST", "/api/machines/" MACHINE "/runAntiVirusScan", 1, 201,
              ACTION_DOC(ACTION, "RunAntiVirusScan", "Pending", "null", "11:12"));
-    rig_says(&r, "POST", "/api/machines/" MACHINE "/restrictCodeExecution", 1, 201,
+    rig_says(&s.r, "POST", "/api/machines/" MACHINE "/restrictCodeExecution", 1, 201,
              ACTION_DOC("b2", "RestrictCodeExecution", "Pending", "null", "11:12"));
-    rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
+    rig_says(&s.r, "GET", GET_ACTION ACTION, 0, 200,
              ACTION_DOC(ACTION, "RunAntiVirusScan", "Succeeded", "null", "11:12"));
-    rig_says(&r, "GET", GET_ACTION "b2", 0, 200,
+    rig_says(&s.r, "GET", GET_ACTION "b2", 0, 200,
              ACTION_DOC("b2", "RestrictCodeExecution", "Succeeded", "null", "11:12"));
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, HOUR_MS, MINUTE_MS);
-    assert_int_equal(posted(&r, "[ALERT]"), 1);
-    pass(&r, 12 * DAY_MS, 2 * HOUR_MS);
-    assert_int_equal(taken(sim, "[DONE: antivirus scan"), 1);
-    assert_int_equal(taken(sim, "[DONE: restriction of applications"), 1);
-    assert_int_equal(taken(sim, "[CORDON] what was told"), 0);
-    close_rig(&r);
-    sim_stop(sim);
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(posted(&s.r, "[ALERT]"), 1);
+    pass(&s.r, 12 * DAY_MS, 2 * HOUR_MS);
+    assert_int_equal(taken(s.sim, "[DONE: antivirus scan"), 1);
+    assert_int_equal(taken(s.sim, "[DONE: restriction of applications"), 1);
+    assert_int_equal(taken(s.sim, "[CORDON] what was told"), 0);
+    close_scene(&s);
 }
 
 /* Nobody knows whether Defender carried the scan out, and the mail that says so is refused: the post does not say that it was not done. */
 static void test_unheard__what_nobody_knows_of_a_step_is_posted_so(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[400];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: tell, do: [scan: {}, email: {}]}]\n",
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
-    rig_says(&r, "POST", "/hook", 0, 200, "ok");
-    rig_says(&r, "POST", "/api/machines/" MACHINE "/runAntiVirusScan", 1, 201,
+    open_scene_siem(&s, "rules: [{name: tell, do: [scan: {}, email: {}]}]\n");
+    rig_says(&s.r, "POST", "/hook", 0, 200, "ok");
+    rig_says(&s.r, "POST", "/api/machines/" MACHINE "/runAntiVirusScan", 1, 201,
              ACTION_DOC(ACTION, "RunAntiVirusScan", "Pending", "null", "11:12"));
-    rig_says(&r, "GET", GET_ACTION, 0, 200,
+    rig_says(&s.r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "RunAntiVirusScan", "Pending", "null", "11:12"));
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    sim_tell(sim, "/config",
-             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
-    pass(&r, 5 * DAY_MS, HOUR_MS);
-    assert_int_equal(posted(&r, "[NOT DONE: antivirus scan: "), 1);
-    assert_non_null(strstr(last_post(&r), "Nobody knows whether"));
-    close_rig(&r);
-    sim_stop(sim);
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    refuse_soc(s.sim);
+    pass(&s.r, 5 * DAY_MS, HOUR_MS);
+    assert_int_equal(posted(&s.r, "[NOT DONE: antivirus scan: "), 1);
+    assert_non_null(strstr(last_post(&s.r), "Nobody knows whether"));
+    close_scene(&s);
 }
 
 /* A file has a name for which the mail server takes no mail: one without it says that there is something to look at. */
 static void test_unheard__what_is_refused_for_what_it_says_is_told_without_that(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], id[ID_TEXT_SIZE];
+    struct scene s;
+    char id[ID_TEXT_SIZE];
     struct work w;
-    struct rig r;
     int64_t of;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_ISOLATE_AND_MAIL, mail, "");
-    rig_takes_isolate(&r, 1);
-    rig_says(&r, "GET", GET_ACTION, 0, 200,
+    open_scene(&s, RULES_ISOLATE_AND_MAIL);
+    rig_takes_isolate(&s.r, 1);
+    rig_says(&s.r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
-    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\"}}");
-    of = rig_push(&r, ALERT, MACHINE);
-    (void)rig_work(&r);
-    assert_true(rig_claim(&r, WORK_NOTICE, &w));
-    notice_run(r.g, &w);
-    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
-    work_all(&r);
-    assert_int_equal(taken(sim, "[CORDON] what was told about case "), 1);
-    assert_int_equal(sim_state(sim, "mails"), 1);
+    sim_tell(s.sim, "/config", "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\"}}");
+    of = rig_push(&s.r, ALERT, MACHINE);
+    (void)rig_work(&s.r);
+    assert_true(rig_claim(&s.r, WORK_NOTICE, &w));
+    notice_run(s.r.g, &w);
+    sim_tell(s.sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
+    work_all(&s.r);
+    assert_int_equal(taken(s.sim, "[CORDON] what was told about case "), 1);
+    assert_int_equal(sim_state(s.sim, "mails"), 1);
     {
-        AUTO(json_freep) struct json *mails = sim_get(sim, "/mails");
+        AUTO(json_freep) struct json *mails = sim_get(s.sim, "/mails");
         const char *raw = json_get_string(json_first(json_get(mails, "mails")), "raw");
 
         assert_non_null(strstr(raw, id_format(of, id)));
         assert_null(strstr(raw, "Credential"));
         assert_null(strstr(raw, "ws-114"));
     }
-    close_rig(&r);
-    sim_stop(sim);
+    close_scene(&s);
 }
 
 /* Nor is that a silence has ended, and what it withheld; or what a hunt found. */
@@ -843,62 +680,52 @@ static void test_unheard__what_is_refused_of_many_is_told_without_that(void **st
                                         .body = "Look at them.",
                                         .facts = facts,
                                         .n_facts = 1};
-        struct sim *sim = sim_start(NULL);
-        char mail[200];
+        struct scene s;
         struct work w;
-        struct rig r;
 
         print_message("  %s\n", rows[i].kind);
-        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-        open_rig(&r, RULES_MAIL_ONLY, mail, "");
-        sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\"}}");
-        assert_int_equal(notice_system_tell(r.g, &n, NULL), ERR_OK);
-        assert_true(rig_claim(&r, WORK_NOTICE, &w));
-        notice_run(r.g, &w);
-        sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
-        work_all(&r);
-        assert_int_equal(taken(sim, rows[i].said), rows[i].taken);
-        assert_int_equal(sim_state(sim, "mails"), rows[i].taken);
+        open_scene(&s, RULES_MAIL_ONLY);
+        sim_tell(s.sim, "/config", "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\"}}");
+        assert_int_equal(notice_system_tell(s.r.g, &n, NULL), ERR_OK);
+        assert_true(rig_claim(&s.r, WORK_NOTICE, &w));
+        notice_run(s.r.g, &w);
+        sim_tell(s.sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
+        work_all(&s.r);
+        assert_int_equal(taken(s.sim, rows[i].said), rows[i].taken);
+        assert_int_equal(sim_state(s.sim, "mails"), rows[i].taken);
         if (rows[i].taken) {
-            AUTO(json_freep) struct json *mails = sim_get(sim, "/mails");
+            AUTO(json_freep) struct json *mails = sim_get(s.sim, "/mails");
             const char *raw = json_get_string(json_first(json_get(mails, "mails")), "raw");
 
             assert_non_null(strstr(raw, rows[i].about));
             assert_null(strstr(raw, "invoice"));
         }
-        close_rig(&r);
-        sim_stop(sim);
+        close_scene(&s);
     }
 }
 
 /* A question a moment later is no old news: that it reached nobody is said as well, once. */
 static void test_unheard__a_question_that_is_refused_for_what_it_says_is_told_besides(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200];
+    struct scene s;
     struct work w;
-    struct rig r;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r,
-             "rules: [{name: contain, do: [email: {},"
-             " ask: {approvers: [soc@contoso.example, a@x.example]}, isolate: {}]}]\n",
-             mail, "");
-    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\"}}");
-    (void)rig_push(&r, ALERT, MACHINE);
-    (void)rig_work(&r);
+    open_scene(&s, "rules: [{name: contain, do: [email: {},"
+                   " ask: {approvers: [soc@contoso.example, a@x.example]}, isolate: {}]}]\n");
+    sim_tell(s.sim, "/config", "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\"}}");
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    (void)rig_work(&s.r);
     for (int i = 0; i < 3; i++) {
-        hands_turn(&r.hands, MINUTE_MS);
-        assert_true(rig_claim(&r, WORK_NOTICE, &w));
-        notice_run(r.g, &w);
+        hands_turn(&s.r.hands, MINUTE_MS);
+        assert_true(rig_claim(&s.r, WORK_NOTICE, &w));
+        notice_run(s.r.g, &w);
     }
-    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
-    work_all(&r);
-    assert_int_equal(taken(sim, "[CORDON] what was told about case "), 2);
-    assert_int_equal(sim_state(sim, "mails"), 2);
-    close_rig(&r);
-    sim_stop(sim);
+    sim_tell(s.sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
+    work_all(&s.r);
+    assert_int_equal(taken(s.sim, "[CORDON] what was told about case "), 2);
+    assert_int_equal(sim_state(s.sim, "mails"), 2);
+    close_scene(&s);
 }
 
 #define ASK_TWO "ask: {within: 1h, approvers: [gone@x.example, soc@contoso.example]}"
@@ -906,25 +733,19 @@ static void test_unheard__a_question_that_is_refused_for_what_it_says_is_told_be
 /* Two are asked about many, and one of them has no mailbox: how that ended the other hears once, by the mail that is his own. */
 static void test_unheard__who_was_asked_besides_hears_the_end_once(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r,
-             "rules: [{name: contain, do: [isolate: {}, email: {}]}]\n"
-             "safety: {canary: 1, " ASK_TWO "}\n",
-             mail, "");
-    sim_tell(sim, "/config",
+    open_scene(&s, "rules: [{name: contain, do: [isolate: {}, email: {}]}]\n"
+                   "safety: {canary: 1, " ASK_TWO "}\n");
+    sim_tell(s.sim, "/config",
              "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\"}}}");
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, 2 * HOUR_MS, MINUTE_MS);
-    assert_int_equal(taken(sim, "[QUESTION] 1 machine"), 1);
-    assert_int_equal(taken(sim, "[NOT ISOLATED: nobody answered in time]"), 1);
-    close_rig(&r);
-    sim_stop(sim);
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, 2 * HOUR_MS, MINUTE_MS);
+    assert_int_equal(taken(s.sim, "[QUESTION] 1 machine"), 1);
+    assert_int_equal(taken(s.sim, "[NOT ISOLATED: nobody answered in time]"), 1);
+    close_scene(&s);
 }
 
 /* Each of two who are asked has a mail of his own, and one has no mailbox: that is not said to have reached nobody. */
@@ -937,26 +758,22 @@ static void test_unheard__what_another_was_asked_is_not_said_to_reach_nobody(voi
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct sim *sim = sim_start(NULL);
-        char mail[200];
-        struct rig r;
+        struct scene s;
 
         print_message("  %s", rows[i]);
-        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-        open_rig(&r, rows[i], mail, "");
-        sim_tell(sim, "/config",
+        open_scene(&s, rows[i]);
+        sim_tell(s.sim, "/config",
                  "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\"}}}");
         atomic_store(&nobodies, 0);
         log_divert(count_questions, NULL);
-        (void)rig_push(&r, ALERT, MACHINE);
-        work_all(&r);
-        pass(&r, 2 * HOUR_MS, MINUTE_MS);
-        assert_int_equal(taken(sim, "[QUESTION]"), 1);
-        assert_true(taken(sim, "[NOT ISOLATED: nobody answered in time]") > 0);
-        assert_int_equal(taken(sim, "[CORDON]"), 0);
+        (void)rig_push(&s.r, ALERT, MACHINE);
+        work_all(&s.r);
+        pass(&s.r, 2 * HOUR_MS, MINUTE_MS);
+        assert_int_equal(taken(s.sim, "[QUESTION]"), 1);
+        assert_true(taken(s.sim, "[NOT ISOLATED: nobody answered in time]") > 0);
+        assert_int_equal(taken(s.sim, "[CORDON]"), 0);
         assert_int_equal(atomic_load(&nobodies), 0);
-        close_rig(&r);
-        sim_stop(sim);
+        close_scene(&s);
     }
 }
 
@@ -964,29 +781,26 @@ static void test_unheard__what_another_was_asked_is_not_said_to_reach_nobody(voi
 static void test_unheard__who_refused_what_it_says_is_told_without_that_where_there_is_no_mail_to(
     void **state)
 {
-    struct sim *sim = sim_start(NULL);
+    struct scene s;
     struct runtime *rt;
-    char mail[200];
     struct work w;
-    struct rig r;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    rt = read_rules(&r, "rules: [{name: tell, do: [email: {to: [here@x.example]}]}]\n", mail, "");
+    open_scene(&s, RULES_MAIL_ONLY);
+    rt = read_rules(&s.r, "rules: [{name: tell, do: [email: {to: [here@x.example]}]}]\n", s.mail,
+                    "");
     rt->config->mail.to.count = 0;
-    engine_use(r.g, rt);
-    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\"}}");
-    (void)rig_push(&r, ALERT, MACHINE);
-    (void)rig_work(&r);
-    assert_true(rig_claim(&r, WORK_NOTICE, &w));
-    notice_run(r.g, &w);
-    sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
-    work_all(&r);
-    assert_int_equal(taken(sim, "[CORDON] what was told about case "), 1);
-    assert_int_equal(sim_state(sim, "mails"), 1);
-    close_rig(&r);
-    sim_stop(sim);
+    engine_use(s.r.g, rt);
+    sim_tell(s.sim, "/config", "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\"}}");
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    (void)rig_work(&s.r);
+    assert_true(rig_claim(&s.r, WORK_NOTICE, &w));
+    notice_run(s.r.g, &w);
+    sim_tell(s.sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
+    work_all(&s.r);
+    assert_int_equal(taken(s.sim, "[CORDON] what was told about case "), 1);
+    assert_int_equal(sim_state(s.sim, "mails"), 1);
+    close_scene(&s);
 }
 
 /* Nor is there a mail.to, and whom another step names has no mailbox, or a webhook is down and given up last: that is no reason
@@ -999,38 +813,35 @@ static void test_unheard__who_refused_what_it_says_is_told_whoever_else_was_to_h
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct sim *sim = sim_start(NULL);
-        char mail[200], rules[300];
+        struct scene s;
+        char rules[300];
         struct runtime *rt;
         struct work w;
-        struct rig r;
 
         print_message("  %s\n", rows[i]);
-        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
         (void)snprintf(rules, sizeof rules, "%srules: [{name: tell, do: [%s]}]\n",
                        i ? "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
                          : "",
                        rows[i]);
-        open_rig(&r, RULES_MAIL_ONLY, mail, "");
-        rt = read_rules(&r, rules, mail, "");
+        open_scene(&s, RULES_MAIL_ONLY);
+        rt = read_rules(&s.r, rules, s.mail, "");
         rt->config->mail.to.count = 0;
-        engine_use(r.g, rt);
-        sim_tell(sim, "/config",
+        engine_use(s.r.g, rt);
+        sim_tell(s.sim, "/config",
                  "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\","
                  "\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\"}}}");
-        (void)rig_push(&r, ALERT, MACHINE);
-        (void)rig_work(&r);
+        (void)rig_push(&s.r, ALERT, MACHINE);
+        (void)rig_work(&s.r);
         for (size_t k = 0; k < (i ? 2 : 3);
              k++) { /* in the first row one to whom there is no mailbox */
-            assert_true(rig_claim(&r, WORK_NOTICE, &w));
-            notice_run(r.g, &w);
+            assert_true(rig_claim(&s.r, WORK_NOTICE, &w));
+            notice_run(s.r.g, &w);
         }
-        sim_tell(sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
-        pass(&r, 6 * DAY_MS, 6 * HOUR_MS);
-        assert_int_equal(taken(sim, "[CORDON] what was told about case "), 1);
-        assert_int_equal(sim_state(sim, "mails"), 1);
-        close_rig(&r);
-        sim_stop(sim);
+        sim_tell(s.sim, "/config", "{\"smtp\":{\"data_reply\":null}}");
+        pass(&s.r, 6 * DAY_MS, 6 * HOUR_MS);
+        assert_int_equal(taken(s.sim, "[CORDON] what was told about case "), 1);
+        assert_int_equal(sim_state(s.sim, "mails"), 1);
+        close_scene(&s);
     }
 }
 
@@ -1038,16 +849,12 @@ static void test_unheard__who_refused_what_it_says_is_told_whoever_else_was_to_h
 static void test_unheard__what_a_webhook_refuses_for_what_it_says_is_told_without_that(void **state)
 {
     struct runtime *rt;
-    char rules[300];
     struct rig r;
 
     (void)state;
     open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
-                   peer_url(r.peer));
-    rt = read_rules(&r, rules, NO_SERVER, "");
+    rt = read_rules(&r, with_siem(&r, "rules: [{name: tell, do: [webhook: {to: siem}]}]\n"),
+                    NO_SERVER, "");
     rt->config->mail.server = NULL;
     rt->config->mail.to.count = 0;
     engine_use(r.g, rt);
@@ -1080,30 +887,27 @@ static void test_unheard__what_neither_mail_nor_post_tells_is_said(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct sim *sim = sim_start(NULL);
-        char mail[200], rules[300];
-        struct rig r;
+        struct scene s;
+        char rules[300];
 
         print_message("  %s: %s\n", rows[i].steps, rows[i].reply ? rows[i].reply : "taken");
-        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
         (void)snprintf(rules, sizeof rules,
                        "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
                        "rules: [{name: tell, do: [%s]}]\n",
                        rows[i].steps);
-        open_rig(&r, rules, mail, "");
+        open_scene(&s, rules);
         if (rows[i].reply)
-            sim_tellf(sim, "/config", "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"%s\"}}}",
+            sim_tellf(s.sim, "/config", "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"%s\"}}}",
                       rows[i].reply);
         atomic_store(&nobodies, 0);
         log_divert(count_nobodies, NULL);
-        (void)rig_push(&r, ALERT, MACHINE);
-        work_all(&r);
+        (void)rig_push(&s.r, ALERT, MACHINE);
+        work_all(&s.r);
         assert_int_equal(atomic_load(&nobodies), 0); /* the post waits */
-        hands_turn(&r.hands, MINUTE_MS);
-        pass(&r, 6 * DAY_MS, 6 * HOUR_MS);
+        hands_turn(&s.r.hands, MINUTE_MS);
+        pass(&s.r, 6 * DAY_MS, 6 * HOUR_MS);
         assert_int_equal(atomic_load(&nobodies), rows[i].said);
-        close_rig(&r);
-        sim_stop(sim);
+        close_scene(&s);
     }
 }
 
@@ -1116,31 +920,28 @@ static void test_unheard__what_a_mail_over_many_has_told_is_not_said_to_reach_no
 
     (void)state;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        struct sim *sim = sim_start(NULL);
-        char mail[200], rules[400];
-        struct rig r;
+        struct scene s;
+        char rules[400];
 
         print_message("  %s\n", steps[i]);
-        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
         (void)snprintf(rules, sizeof rules,
                        "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
                        "rules: [{name: contain, do: [%s]}]\n"
                        "safety: {canary: 1, ask: {within: 1h}}\n",
                        steps[i]);
-        open_rig(&r, rules, mail, "");
+        open_scene(&s, rules);
         atomic_store(&nobodies, 0);
         log_divert(count_nobodies, NULL);
-        (void)rig_push(&r, ALERT, MACHINE);
-        work_all(&r);
-        pass(&r, 2 * HOUR_MS, 5 * MINUTE_MS);
-        assert_int_equal(taken(sim, "[QUESTION] 1 machine"), 1);
-        assert_int_equal(taken(sim, "[NOT ISOLATED: nobody answered in time]"), 1);
-        pass(&r, 6 * DAY_MS, 2 * HOUR_MS);
+        (void)rig_push(&s.r, ALERT, MACHINE);
+        work_all(&s.r);
+        pass(&s.r, 2 * HOUR_MS, 5 * MINUTE_MS);
+        assert_int_equal(taken(s.sim, "[QUESTION] 1 machine"), 1);
+        assert_int_equal(taken(s.sim, "[NOT ISOLATED: nobody answered in time]"), 1);
+        pass(&s.r, 6 * DAY_MS, 2 * HOUR_MS);
         assert_int_equal(atomic_load(&nobodies), 0);
-        assert_int_equal(taken(sim, "[CORDON] what was told about case"), 0);
-        assert_int_equal(taken(sim, "[NOT ISOLATED: nobody answered in time]"), 1);
-        close_rig(&r);
-        sim_stop(sim);
+        assert_int_equal(taken(s.sim, "[CORDON] what was told about case"), 0);
+        assert_int_equal(taken(s.sim, "[NOT ISOLATED: nobody answered in time]"), 1);
+        close_scene(&s);
     }
 }
 
@@ -1148,41 +949,29 @@ static void test_unheard__what_a_mail_over_many_has_told_is_not_said_to_reach_no
  * known to nobody, whoever knew the beginning. */
 static void test_unheard__what_came_after_a_mail_and_is_told_to_nobody_is_said(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r,
-             "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
-             "rules: [{name: tell, do: [isolate: {}, email: {}, webhook: {to: siem}]}]\n",
-             mail, "");
-    rig_takes_isolate(&r, 1);
-    rig_says(&r, "GET", GET_ACTION, 0, 200,
+    open_scene(&s, "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
+                   "rules: [{name: tell, do: [isolate: {}, email: {}, webhook: {to: siem}]}]\n");
+    rig_takes_isolate(&s.r, 1);
+    rig_says(&s.r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Failed", "null", "11:12"));
     atomic_store(&nobodies, 0);
     log_divert(count_nobodies, NULL);
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    assert_int_equal(taken(sim, "[REQUESTED]"), 1);
-    sim_tell(sim, "/config",
-             "{\"smtp\":{\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
-    pass(&r, 7 * DAY_MS, 6 * HOUR_MS);
-    assert_int_equal(sim_state(sim, "mails"), 1);
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    assert_int_equal(taken(s.sim, "[REQUESTED]"), 1);
+    refuse_soc(s.sim);
+    pass(&s.r, 7 * DAY_MS, 6 * HOUR_MS);
+    assert_int_equal(sim_state(s.sim, "mails"), 1);
     assert_int_equal(atomic_load(&nobodies), 1);
-    close_rig(&r);
-    sim_stop(sim);
+    close_scene(&s);
 }
 
 /* One of two webhooks takes nothing, and the other knows all of it: the log does not say that nobody does. */
 static void test_unheard__what_another_webhook_took_is_not_said_to_reach_nobody(void **state)
 {
-    const struct notice_system quiet = {.about = "source:flow",
-                                        .kind = "source_quiet",
-                                        .subject = "source flow is quiet",
-                                        .headline = "A source went quiet",
-                                        .body = "Nothing came from it."};
     struct runtime *rt;
     char rules[400];
     struct rig r;
@@ -1213,59 +1002,41 @@ static void test_unheard__what_another_webhook_took_is_not_said_to_reach_nobody(
 /* A webhook takes its post and says so with a long page, told by its length or not: it has got it, once. */
 static void test_unheard__a_webhook_that_answers_at_length_has_got_its_post(void **state)
 {
-    struct sim *sim = sim_start(NULL);
+    struct scene s;
     AUTO(auto_free) char *page = malloc(100001);
-    char mail[200], rules[400];
-    struct rig r;
 
     (void)state;
     assert_non_null(page);
     memset(page, 'x', 100000);
     page[100000] = '\0';
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
-    rig_says(&r, "POST", "/hook", 0, 202, page);
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, 6 * DAY_MS, 2 * HOUR_MS);
-    assert_int_equal(posted(&r, "[ALERT]"), 1);
-    assert_int_equal(sim_state(sim, "mails"), 0);
-    close_rig(&r);
-    sim_stop(sim);
+    open_scene_siem(&s, "rules: [{name: tell, do: [webhook: {to: siem}]}]\n");
+    rig_says(&s.r, "POST", "/hook", 0, 202, page);
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, 6 * DAY_MS, 2 * HOUR_MS);
+    assert_int_equal(posted(&s.r, "[ALERT]"), 1);
+    assert_int_equal(sim_state(s.sim, "mails"), 0);
+    close_scene(&s);
 }
 
 /* Or it takes its post, and how it says so breaks off: it has got it, too, and gets it no more. */
 static void test_unheard__a_webhook_whose_answer_breaks_off_has_got_its_post(void **state)
 {
-    struct sim *sim = sim_start(NULL);
-    char mail[200], rules[400];
-    struct rig r;
+    struct scene s;
 
     (void)state;
-    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
-    open_rig(&r, RULES_MAIL_ONLY, mail, "");
-    (void)snprintf(rules, sizeof rules,
-                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
-                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
-                   peer_url(r.peer));
-    use_rules(&r, rules, mail, "");
-    peer_script(r.peer, &(struct peer_answer){.method = "POST",
-                                              .target = "/hook",
-                                              .status = 202,
-                                              .body = "it is accepted",
-                                              .cut = 55});
-    (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
-    pass(&r, 6 * DAY_MS, 2 * HOUR_MS);
-    assert_int_equal(posted(&r, "[ALERT]"), 1);
-    assert_int_equal(sim_state(sim, "mails"), 0);
-    close_rig(&r);
-    sim_stop(sim);
+    open_scene_siem(&s, "rules: [{name: tell, do: [webhook: {to: siem}]}]\n");
+    peer_script(s.r.peer, &(struct peer_answer){.method = "POST",
+                                                .target = "/hook",
+                                                .status = 202,
+                                                .body = "it is accepted",
+                                                .cut = 55});
+    (void)rig_push(&s.r, ALERT, MACHINE);
+    work_all(&s.r);
+    pass(&s.r, 6 * DAY_MS, 2 * HOUR_MS);
+    assert_int_equal(posted(&s.r, "[ALERT]"), 1);
+    assert_int_equal(sim_state(s.sim, "mails"), 0);
+    close_scene(&s);
 }
 
 /* But Teams' older webhooks say in a 200 that they did not take it: where that is lost the post is sent again. */

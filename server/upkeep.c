@@ -196,14 +196,18 @@ static void *run(void *arg)
     int64_t ahead = INT64_MAX; /* the wall clock, of the other */
 
     while (!is_stopping(u)) {
-        int64_t now = clock_mono_ms(clock_system()), before = ahead;
+        int64_t now, before = ahead;
+        bool doubtful;
 
+        look_at_size(u); /* first: at the start the door stands open */
+        /* before the clock is read: it may be set right meanwhile, and what was read would be of before */
+        doubtful = u->clock_is_doubtful && u->clock_is_doubtful(u->engine);
+        now = clock_mono_ms(clock_system());
         ahead = clock_wall_ms(u->store->clock) - now;
         if (before < ahead - LEAP_MS)
             settled = now + u->settle_ms;
-        look_at_size(u); /* first: at the start the door stands open */
         /* in doubt at the next look at the size: after a start somebody says what time it is within a moment */
-        if (now >= look && !(u->clock_is_doubtful && u->clock_is_doubtful(u->engine))) {
+        if (now >= look && !doubtful) {
             look = now + LOOK_MS;
             forget(u, now + ahead, now >= settled);
         }

@@ -558,6 +558,45 @@ static void test_upkeep__by_a_clock_that_is_known_to_be_off_nothing_is_forgotten
     upkeep_stop(u);
 }
 
+/* Somebody sets it right while it is looked at. */
+struct setting_right {
+    struct hands *hands;
+    atomic_int looks;
+};
+
+static bool is_set_right(void *arg)
+{
+    struct setting_right *r = arg;
+
+    if (!r->looks++)
+        hands_turn(r->hands, -500 * DAY_MS);
+    return false;
+}
+
+/* What was read of it before that is of no time that anybody has found right. */
+static void test_upkeep__a_clock_that_is_set_right_during_a_look_forgets_nothing(void **state)
+{
+    struct shelf *f = *state;
+    struct setting_right r = {.hands = &f->hands};
+    struct upkeep_options o = {.store = f->s,
+                               .limits = {.keep_ms = KEEP},
+                               .clock_is_doubtful = is_set_right,
+                               .engine = &r};
+    int64_t until = look_until(20000);
+    struct upkeep *u;
+    struct err e;
+
+    put_cases(f, 0, 3, "{}");
+    hands_turn(&f->hands, 500 * DAY_MS);
+    assert_int_equal(upkeep_start(&o, &u, &e), ERR_OK);
+    while (r.looks < 2) { /* the first is over */
+        upkeep_use(u, &o.limits);
+        look_again(until, "no look");
+    }
+    assert_int_equal(wait_cases(f, 3), 3);
+    upkeep_stop(u);
+}
+
 /* One that has settled, and has forgotten what was old: two cases of now are left. */
 static struct upkeep *start_settled(struct shelf *f, const struct upkeep_options *o)
 {
@@ -749,6 +788,7 @@ int main(void)
         T(test_upkeep__forgets_cases_that_were_over_long_ago),
         T(test_upkeep__a_clock_far_ahead_at_the_start_forgets_no_case),
         T(test_upkeep__by_a_clock_that_is_known_to_be_off_nothing_is_forgotten),
+        T(test_upkeep__a_clock_that_is_set_right_during_a_look_forgets_nothing),
         T(test_upkeep__a_clock_that_leaps_ahead_forgets_no_case),
         T(test_upkeep__what_is_forgotten_goes_by_the_time_that_was_looked_at),
         T(test_upkeep__keeps_the_cases_of_a_machine_that_is_looked_out_for),

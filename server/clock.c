@@ -79,6 +79,8 @@ static char *put_digits(char *p, int n, unsigned value, char after)
 
 int64_t clock_off_ms(int64_t date_ms, int64_t before, int64_t after)
 {
+    if (before > after) /* ours was set back meanwhile: how it stands is said by the later one */
+        before = after;
     return date_ms > after                ? after - date_ms
            : date_ms + SECOND_MS < before ? before - date_ms - SECOND_MS
                                           : 0;

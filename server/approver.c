@@ -12,8 +12,8 @@ static const char *header_of(void *ctx, const char *name, unsigned *ret_count)
 }
 
 void approver_prove(const struct config *c, const struct verify_env *env, struct http_request *r,
-                    const unsigned char *certificates, size_t certificates_len, struct arena *a,
-                    struct approver *ret)
+                    const unsigned char *certificates, size_t certificates_len, bool clock_is_off,
+                    struct arena *a, struct approver *ret)
 {
     size_t len = 0;
     const char *body = http_body(r, &len);
@@ -27,6 +27,7 @@ void approver_prove(const struct config *c, const struct verify_env *env, struct
                                      .certificates = certificates,
                                      .certificates_len = certificates_len,
                                      .now_ms = clock_wall_ms(env->clock),
+                                     .clock_is_off = clock_is_off,
                                      .may_block = true,
                                      .arena = a};
     struct verify_result who = {.verdict = VERIFY_DENIED};

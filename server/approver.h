@@ -21,13 +21,13 @@ struct approver {
 /** Do answers need a proof of their own? */
 bool approver_is_wanted(const struct config *c);
 /**
- * Judges a request. certificates: of http_client_certificates, or NULL.
+ * Judges a request. certificates: of http_client_certificates, or NULL. clock_is_off: of verify_request.
  *
  * ret      its texts live in a, or as long as c.
  * Threads  any that may wait for the network, as Entra's keys may have to be fetched.
  */
 void approver_prove(const struct config *c, const struct verify_env *env, struct http_request *r,
-                    const unsigned char *certificates, size_t certificates_len, struct arena *a,
-                    struct approver *ret);
+                    const unsigned char *certificates, size_t certificates_len, bool clock_is_off,
+                    struct arena *a, struct approver *ret);
 
 #endif

@@ -590,6 +590,43 @@ static void test_people__a_sign_in_proves_who_answers(void **state)
     house_stop(h);
 }
 
+/* Nor is a sign-in refused for good that is of another time only by a clock which Defender has said to be an hour behind. */
+static void test_people__by_a_clock_that_is_off_a_sign_in_may_be_good(void **state)
+{
+    static const char later[] =
+        "{\"aud\":\"" APP "\",\"oid\":\"" BOB "\",\"roles\":[\"Cordon.Approver\"],\"iat_in\":3600,"
+        "\"nbf_in\":3600,\"exp_in\":7200,\"claims\":{\"sub\":\"s\","
+        "\"scp\":\"answer\"}}";
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct mailed *mails;
+    struct house *h = open_question_with(a, APPROVERS, &mails);
+    const struct mailed *ann = mail_to(mails, "ann@x.example");
+    const time_t there = time(NULL) + 3600;
+    char date[64], id[20];
+    struct tm tm;
+
+    (void)state;
+    assert_int_equal(answer_as(h, later, ann->link, "answer=approve"), 401);
+    assert_true(strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&there, &tm)) >
+                0);
+    sim_tell(h->sim, "/alerts", "{\"id\":\"da2_-1\",\"severity\":\"Low\"}");
+    sim_tellf(h->sim, "/faults",
+              "{\"path\":\"/api/alerts/da2_-1\",\"kind\":\"answer\",\"status\":503,\"count\":-1,"
+              "\"headers\":{\"Date\":\"%s\"},\"json\":{}}",
+              date);
+    json_free(house_push(h, "da2_-1", NULL, 202));
+    LOOK_FOR(answer_as(h, later, ann->link, "answer=approve") == 503, SOON,
+             "it takes its own clock for right");
+    assert_int_equal(answer_with(h, NULL, ann->link, "answer=approve"), 401);
+    house_wait_question(h, 1, id); /* open still */
+    sim_delete(h->sim, "/faults");
+    json_free(sim_wait_mails(h->sim, 3, SOON)); /* of the other alert, which is read now */
+    assert_int_equal(answer_as(h, later, ann->link, "answer=approve"), 401);
+    assert_int_equal(answer_as(h, TOKEN(BOB, ""), ann->link, "answer=refuse"), 200);
+    assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 0);
+    house_stop(h);
+}
+
 /* Whoever has a link, and nothing else, fills no disk with lines about it. */
 static void test_people__who_proves_nothing_cannot_flood_the_log(void **state)
 {
@@ -884,6 +921,7 @@ int main(void)
         cmocka_unit_test(test_people__a_page_says_that_cordon_is_paused),
         cmocka_unit_test(test_people__what_is_no_answer_is_none),
         cmocka_unit_test(test_people__a_sign_in_proves_who_answers),
+        cmocka_unit_test(test_people__by_a_clock_that_is_off_a_sign_in_may_be_good),
         cmocka_unit_test(test_people__who_proves_nothing_cannot_flood_the_log),
         cmocka_unit_test(test_people__one_person_is_one_whatever_his_tokens_call_him),
         cmocka_unit_test(test_people__the_first_of_two_hears_that_another_must_say_yes),

@@ -19,8 +19,8 @@ struct runtime_tenant {
     struct storm *storm;
     const struct clock *clock;
     /* By so much our wall clock would be before the monotonic one if it was Defender's, as its last answer showed it
-     * (defender.h, on_clock), or a refusal of Entra's since (token.h, on_clock); 0: none yet. So a clock that is set since is
-     * known without another. */
+     * (defender.h, on_clock), or one of Entra's since (token.h, on_clock); 0: none yet. So a clock that is set since is known
+     * without another. */
     _Atomic int64_t clock_lead_ms;
     _Atomic int64_t clock_told_ms; /* mono: when that was */
     struct token *graph_token;     /* for Microsoft Graph */

@@ -396,7 +396,6 @@ static void test_token__tells_refusals_from_troubles(void **state)
     }
 }
 
-/* A proxy in the way may show people what it was asked with; they read it in logs and mails. */
 /* What a clock has dated that is off is refused, and whoever gets no token hears of nobody else what time it is. */
 static void test_token__an_answer_tells_the_time(void **state)
 {
@@ -423,6 +422,7 @@ static void test_token__an_answer_tells_the_time(void **state)
     assert_int_equal(s->off_ms, -HOUR_MS);
 }
 
+/* A proxy in the way may show people what it was asked with; they read it in logs and mails. */
 static void test_token__a_credential_that_an_answer_repeats_is_not_said(void **state)
 {
     static const struct {

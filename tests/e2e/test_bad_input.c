@@ -56,6 +56,7 @@ static struct house *open_house(void)
         h->dir);
     house_edit(h, "sources:\n", more);
     house_cordon_start(h);
+    house_wait_time(h);
     return h;
 }
 

@@ -528,6 +528,7 @@ static void test_entra__broken_tokens_stop_at_the_door(void **state)
     struct fetched f;
 
     (void)state;
+    house_wait_time(h);
     add_alert(h, "da1_-1");
     for (int i = 0; i < 2; i++) /* so that there is a key that left, and one that is old */
         sim_tell(h->sim, "/keys", "{\"rotate\":true}");
@@ -590,8 +591,7 @@ static void test_entra__a_leeway_of_its_own_counts(void **state)
     struct house *h = house_start(&o);
 
     (void)state;
-    /* before it was told what time it is it refuses nobody for good */
-    json_free(sim_wait_calls(h->sim, "GET", "/api/machineactions", 1, SOON));
+    house_wait_time(h);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char *token = mint(h, rows[i].spec), alert[40];
         int status;

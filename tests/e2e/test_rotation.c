@@ -487,6 +487,7 @@ static void test_rotation__send_signs_with_the_secret_that_is_good_now(void **st
         fail_msg("%s", out);
     free(out);
     house_wait_log(h, "\"key\":\"now\"", 1, SOON);
+    house_wait_time(h);
     memcpy(h->secret, last, sizeof last);
     (void)house_post(h, NULL, "{\"alertId\":\"da1_-1\"}", &f);
     assert_int_equal(f.status, 401);

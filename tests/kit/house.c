@@ -626,6 +626,12 @@ static void wait_none(struct house *h, const char *const *series, const char *wh
     }
 }
 
+void house_wait_time(struct house *h)
+{
+    /* it has its token then: the answer with that has told it */
+    json_free(sim_wait_calls(h->sim, "GET", "/api/machineactions", 1, READY_MS));
+}
+
 void house_wait_quiet(struct house *h, int64_t timeout_ms)
 {
     static const char *const open[] = {

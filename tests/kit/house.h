@@ -116,6 +116,9 @@ struct json *house_wait_cases(struct house *h, size_t count, int64_t timeout_ms)
 void house_wait_question(struct house *h, int64_t count, char out[20]);
 /** Calls of Defender's API so far, but for the look at what others isolated, which every server takes by itself. */
 int64_t house_asked_defender(struct house *h);
+/** Waits until it was told what time it is, as it is soon after each start: before that no time is a reason for it to answer
+ *  401. Of a house with one replica, whose start nothing is in the way of. */
+void house_wait_time(struct house *h);
 /** Waits until no case is in a state other than done, failed or dropped. */
 void house_wait_quiet(struct house *h, int64_t timeout_ms);
 /** Waits until nothing is left to be done for cases, isolations and notices: what became of the last mail is on disk,

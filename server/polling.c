@@ -157,14 +157,7 @@ static void mind_the_clock(struct polling *p)
         p->row.failing = p->now;
 }
 
-/* The same of when polling began. */
-static void mind_what_is_to_come(struct polling *p)
-{
-    if (p->row.since > p->there)
-        p->row.since = brought_back(p, p->row.since, p->there - OVERLAP_MS);
-}
-
-/* And as soon as an answer has said what time it is. It began by a clock of ours that was behind? Then
+/* The same of when polling began, as soon as an answer has said what time it is. It began by a clock of ours that was behind? Then
  * what had been made before, by Defender's, is history: no machine is isolated for that when the clock is set right. */
 static void mind_the_beginning(struct polling *p, const struct runtime_tenant *tenant)
 {
@@ -172,7 +165,8 @@ static void mind_the_beginning(struct polling *p, const struct runtime_tenant *t
     /* once: as it was written when polling began */
     if (!p->row.polled && p->row.since == p->row.watermark && p->there > p->now)
         p->row.since += p->there - p->now;
-    mind_what_is_to_come(p);
+    if (p->row.since > p->there)
+        p->row.since = brought_back(p, p->row.since, p->there - OVERLAP_MS);
 }
 
 /* How long this process has been there; a host that sleeps stops the monotonic clock, and is no clock that was set. */
@@ -418,11 +412,13 @@ static void poll_tenant(struct polling *p, struct runtime_tenant *tenant)
         failed(p, &why);
     else
         succeeded(p, p->rt->config->polling.every_ms);
-    if (p->first) { /* its Date may be the first word of how far ahead our clock is, also that of a refusal */
-        p->there = p->now - runtime_clock_off_ms(tenant);
+    if (p->first) { /* its Date may be the first word of how far off our clock is, also that of a refusal */
+        mind_the_beginning(p, tenant);
         mind_the_clock(p);
-        mind_what_is_to_come(p);
     }
+    /* so it is no more as it was written: a clock that is behind later says nothing of it */
+    if (code && p->first && tenant->clock_lead_ms && p->row.since == p->row.watermark)
+        p->row.watermark--;
     if (!code && p->first && p->there < p->now)
         p->due = p->now;
     (void)health_note(p->g->health, "polling", p->row.tenant,

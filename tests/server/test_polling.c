@@ -476,6 +476,43 @@ static void test_polling__a_clock_that_was_ahead_while_nothing_was_read_hides_no
     rig_close(&r);
 }
 
+/* And one that gets behind after Defender has said what time it is, before anything could be read: what is known of when polling began
+ * is not changed by it. */
+static void test_polling__a_clock_that_gets_behind_while_nothing_was_read_hides_nothing(
+    void **state)
+{
+    static const int64_t ahead[] = {0, 2 * HOUR_MS, -2 * HOUR_MS}; /* at first */
+
+    (void)state;
+    for (size_t i = 0; i < sizeof ahead / sizeof *ahead; i++) {
+        char made[CLOCK_TEXT_SIZE];
+        struct rig r;
+
+        print_message("row %zu\n", i);
+        rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+        assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+        rig_afresh(&r);
+        rig_says_dated_status(&r, CHANGED, 503, "{}", ahead[i]);
+        (void)clock_format(clock_wall_ms(&r.hands.clock) - ahead[i] + 10 * MINUTE_MS, made);
+        assert_true(poll_once(&r));
+        hands_turn(&r.hands, 9 * HOUR_MS);
+        atomic_fetch_sub(&r.hands.wall, ahead[i] + HOUR_MS);
+        assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+        rig_afresh(&r);
+        rig_says_dated(&r, CHANGED,
+                       arena_fmt(r.arena,
+                                 "{\"value\":[{\"id\":\"" ALERT
+                                 "\",\"severity\":\"High\",\"alertCreationTime\":\"%s\","
+                                 "\"lastUpdateTime\":\"%s\"}]}",
+                                 made, made),
+                       -HOUR_MS);
+        assert_true(poll_once(&r));
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "GET", GET_ALERT ALERT), 1);
+        rig_close(&r);
+    }
+}
+
 /* It is behind when polling begins: what was made before that, by Defender's clock, is history, and stays it when the clock is
  * set right. */
 static void test_polling__a_clock_that_is_behind_at_the_beginning_makes_no_news(void **state)
@@ -1333,6 +1370,8 @@ int main(void)
         cmocka_unit_test(test_polling__a_clock_that_is_a_little_off_keeps_nobody_from_reading),
         cmocka_unit_test(test_polling__a_clock_that_is_ahead_from_the_beginning_hides_nothing),
         cmocka_unit_test(test_polling__a_clock_that_was_ahead_while_nothing_was_read_hides_nothing),
+        cmocka_unit_test(
+            test_polling__a_clock_that_gets_behind_while_nothing_was_read_hides_nothing),
         cmocka_unit_test(test_polling__a_clock_that_is_behind_at_the_beginning_makes_no_news),
         cmocka_unit_test(
             test_polling__a_clock_that_is_set_right_before_the_first_poll_makes_no_news),

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "channel.h"
+#include "defender.h"
 #include "log.h"
 #include "notice.h"
 #include "policy.h"
@@ -218,7 +219,10 @@ void question_log_end(const struct question_closing *x, const struct question_re
 
 bool question_is_over(const struct question_record *q, const struct runtime *rt, int64_t now)
 {
-    return now - runtime_last_ahead_ms(rt) >= q->expires;
+    int64_t right = now - runtime_last_ahead_ms(rt);
+
+    /* Asked at a time that is still to come by Defender's: by this clock, which was ahead then as now. */
+    return right >= q->expires || (now >= q->expires && q->created > right + DEFENDER_SKEW_MS);
 }
 
 bool question_is_unasked(const struct question_record *q, int64_t now)

@@ -26,7 +26,7 @@ enum err_code question_close(struct db_tx *tx, struct question_closing *x,
                              struct err *e);
 /** After it: log, metrics, and work begins. */
 void question_log_end(const struct question_closing *x, const struct question_record *q);
-/** Is its time over? By a clock that Defender has said to be ahead it is not by as much. */
+/** Is its time over? By a clock that Defender has said to be ahead it is not by as much, unless people were asked by it as well. */
 bool question_is_over(const struct question_record *q, const struct runtime *rt, int64_t now);
 /** cordon was away until it was over, and has asked nobody yet. */
 bool question_is_unasked(const struct question_record *q, int64_t now);

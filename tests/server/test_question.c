@@ -469,6 +469,34 @@ static void test_question__a_clock_that_leaps_ends_nobodys_time(void **state)
     }
 }
 
+/* One that is ahead all the time, and by which people were asked, gives them the hours that they were given, and no month. */
+static void test_question__a_clock_that_is_ahead_makes_no_time_longer(void **state)
+{
+    enum question_state now;
+    struct err e = {0};
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    scene(&r, RULES_ASK);
+    rig_afresh(&r);
+    rig_says_dated(&r, GET_ALERT, ALERT_DOC, 30 * DAY_MS);
+    rig_says_dated(&r, GET_MACHINE, "{\"id\":\"" MACHINE "\"}", 30 * DAY_MS);
+    rig_says_dated(&r, LIST, NOTHING, 30 * DAY_MS);
+    rig_takes_isolate(&r, 0);
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 4 * HOUR_MS - MINUTE_MS, HOUR_MS - MINUTE_MS / 4);
+    assert_int_equal(newest(&r).state, QUESTION_OPEN);
+    rig_pass(&r, 2 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(newest(&r).state, QUESTION_EXPIRED);
+    assert_string_equal(rig_told(&r, id), "question not_isolated");
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_CONFLICT);
+    rig_pass(&r, HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    rig_close(&r);
+}
+
 /* The same configuration, but for whom mail.to names. */
 static void write_to(struct rig *r, const char *rules, const char *address)
 {
@@ -3865,6 +3893,7 @@ int main(void)
         cmocka_unit_test(test_question__an_answer_is_in_time_or_none),
         cmocka_unit_test(test_question__a_clock_set_back_makes_no_time_longer),
         cmocka_unit_test(test_question__a_clock_that_leaps_ends_nobodys_time),
+        cmocka_unit_test(test_question__a_clock_that_is_ahead_makes_no_time_longer),
         cmocka_unit_test(test_question__many_are_told_in_time_that_nobody_answered),
         cmocka_unit_test(test_question__who_is_held_back_late_is_asked_about_all_the_same),
         cmocka_unit_test(test_question__who_is_asked_last_has_time_to_answer),

@@ -376,9 +376,20 @@ static const char *unquoted(struct arena *a, const char *seen)
                                                              : seen;
 }
 
+uint32_t match_digest(uint32_t before, const char *text)
+{
+    uint32_t digest = before ? before : 2166136261U; /* FNV-1a */
+
+    do /* the end as well: "ab" and "c" are not "a" and "bc" */
+        digest = (digest ^ (unsigned char)*text) * 16777619U;
+    while (*text++);
+    return digest;
+}
+
 const char *match_doubt(const struct match *m, struct arena *a)
 {
     AUTO(buf_clear) struct buf b = BUF_INIT(4096);
+    uint32_t rest = 0;
     size_t said = 0, more = 0;
 
     for (size_t i = 0; i < m->count; i++) {
@@ -392,24 +403,16 @@ const char *match_doubt(const struct match *m, struct arena *a)
                        strcmp(m->predicates[k].field, p->field) == 0;
         if (repeated)
             continue;
-        if (said < DOUBTS_MAX)
+        if (said < DOUBTS_MAX) {
             buf_addf(&b, "%s%s", said++ ? "; " : "", p->doubt);
-        else
+        } else {
+            rest = match_digest(rest, p->doubt);
             more++;
+        }
     }
     if (more)
-        buf_addf(&b, "; and %zu more", more);
+        buf_addf(&b, "; and %zu more (%08x)", more, rest);
     return buf_failed(&b) == ERR_NOMEM ? NULL : arena_str(a, buf_text(&b));
-}
-
-uint32_t match_digest(uint32_t before, const char *text)
-{
-    uint32_t digest = before ? before : 2166136261U; /* FNV-1a */
-
-    do /* the end as well: "ab" and "c" are not "a" and "bc" */
-        digest = (digest ^ (unsigned char)*text) * 16777619U;
-    while (*text++);
-    return digest;
 }
 
 /* "machine.os is Linux". Of a time, which is another whenever the machine is seen, the side of the limit. NULL: out of memory. */

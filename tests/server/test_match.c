@@ -802,7 +802,8 @@ static void test_match__doubts_and_reasons_name_what_decided(void **state)
          "machine.name: x\nmachine.group: x",
          "{}",
          "machine.value: Defender sent no value; machine.risk: Defender sent no value; "
-         "machine.exposure: Defender sent no value; machine.os: Defender sent no value; and 2 more",
+         "machine.exposure: Defender sent no value; machine.os: Defender sent no value; and 2 more "
+         "(b70d8109)",
          NULL},
         {"the element that was hit", "machine.tags: [tier-0, x]", "{'machineTags':['a','Tier-0']}",
          NULL, "machine.tags is Tier-0"},

@@ -1179,6 +1179,11 @@ static void test_question__what_protects_a_machine_since_is_let_past_by_nobody(v
                    "{machine.tags: d}, {machine.value: High}]}"),
          TAGGED("\"a\",\"b\",\"c\",\"d\"", "Normal"), TAGGED("\"a\",\"b\",\"c\",\"d\"", "High"),
          false},
+        {"a doubt behind those that are named",
+         PROTECTED("{any: [{machine.value: High}, {machine.risk: High}, {machine.exposure: High}, "
+                   "{machine.os: Linux}, {machine.name: dc1}, {machine.group: dcs}]}"),
+         "{\"id\":\"" MACHINE "\",\"rbacGroupName\":\"desks\"}",
+         "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"pc1\"}", false},
         {"as many as before, though more than are named",
          PROTECTED("{machine.tags: a}, {machine.tags: b}, {machine.tags: c}, {machine.tags: d}, "
                    "{machine.tags: e}"),
@@ -1198,7 +1203,7 @@ static void test_question__what_protects_a_machine_since_is_let_past_by_nobody(v
         is_read_as(&r, rows[i].asked);
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
-        assert_non_null(strstr(newest(&r).what, "protected: machine."));
+        assert_non_null(strstr(newest(&r).what, "protected: "));
         is_read_as(&r, rows[i].then);
         yes(&r);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].isolated);

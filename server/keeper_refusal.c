@@ -25,11 +25,14 @@ void keeper_refusal_note(struct keeper_refusals *r, struct engine *g, bool asked
                          const char *why)
 {
     struct keeper_refusal *to = asked ? &r->asked : &r->changed;
+    /* of what a person asked for nobody is told by what files that settle may take back */
+    const bool untold = strcmp(r->changed.why, why) == 0 && asked && r->changed.owed;
 
-    if (strcmp(r->asked.why, why) != 0 && strcmp(r->changed.why, why) != 0) {
+    if (untold || (strcmp(r->asked.why, why) != 0 && strcmp(r->changed.why, why) != 0)) {
         to->owed = true;
         to->due_ms = asked ? 0 : clock_mono_ms(g->clock) + SETTLES_MS;
     }
+    r->changed.owed = r->changed.owed && !untold;
     to->owed = to->owed && !waits;
     (void)snprintf(to->why, sizeof to->why, "%s", why);
     show(r, g);

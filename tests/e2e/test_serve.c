@@ -780,6 +780,27 @@ static void test_serve__a_rotated_secret_does_not_put_a_refused_file_in_force(vo
     house_stop(h);
 }
 
+/* Files that settle by themselves are nobody's news; that of a person's word, which failed by the same, is. */
+static void test_serve__what_a_person_asked_for_is_told_though_the_files_settle(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+    const char *secret_name = strrchr(h->secret_file, '/') + 1;
+    char *secret = slurp(h->secret_file);
+
+    (void)state;
+    free(house_write_file(h, secret_name, "whsec_tooshort"));
+    house_wait_log(h, "\"event\":\"reload_refused\"", 1, SOON);
+    edit(h, "email: {}", "email: { }"); /* what is at fault stays where it was */
+    house_cordon_signal(h, SIGHUP);
+    house_wait_log(h, "\"event\":\"reload_refused\"", 2, SOON);
+    free(house_write_file(h, secret_name, secret));
+    house_wait_log(h, "\"event\":\"reloaded\"", 1, SOON);
+    wait_part(h, "configuration", false);
+    assert_int_equal(mails_with(h, 1, "X-Cordon-State: configuration_refused"), 1);
+    free(secret);
+    house_stop(h);
+}
+
 /* ---- unix sockets -------------------------------------------------------------------------------------------- */
 
 static void test_serve__both_sides_on_unix_sockets(void **state)
@@ -863,6 +884,7 @@ int main(void)
         cmocka_unit_test(test_serve__readyz_names_what_is_wrong_and_when_it_is_over),
         cmocka_unit_test(test_serve__people_are_told_that_what_they_changed_is_not_in_force),
         cmocka_unit_test(test_serve__a_rotated_secret_does_not_put_a_refused_file_in_force),
+        cmocka_unit_test(test_serve__what_a_person_asked_for_is_told_though_the_files_settle),
         cmocka_unit_test(test_serve__both_sides_on_unix_sockets),
         cmocka_unit_test(test_serve__one_address_leaves_others_room_at_the_admin_address),
     };

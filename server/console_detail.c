@@ -448,12 +448,13 @@ static bool has_kept_case(const struct json *i)
 /* A lookout ends before its time, too: another record of the machine may be found, or somebody releases it. Its work ends with it. */
 static bool has_lookout(const struct console_page *p, const struct json *i)
 {
-    int64_t id = 0, due = 0;
+    int64_t id = 0;
+    bool there = false;
     struct err e;
 
     return is_looked_out_for(p, i) && has_kept_case(i) &&
-           (id_parse(frame_text(i, "id"), &id, &e) || store_work_due(p->g->store, id, &due, &e) ||
-            due);
+           (id_parse(frame_text(i, "id"), &id, &e) ||
+            store_work_is_there(p->g->store, id, &there, &e) || there);
 }
 
 /* What there is to be done about one that nobody can order released here; NULL: nothing. */

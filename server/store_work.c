@@ -318,7 +318,7 @@ enum err_code store_work_waiting(struct store *s, enum work_kind kind, int64_t u
 }
 
 struct coming {
-    int64_t id, due;
+    int64_t id, due; /* or how many there are */
 };
 
 static enum err_code read_due(struct db_tx *tx, void *arg, struct err *e)
@@ -340,6 +340,26 @@ enum err_code store_work_due(struct store *s, int64_t id, int64_t *ret, struct e
 
     if (!code)
         *ret = c.due;
+    return code;
+}
+
+static enum err_code read_is_there(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct coming *c = arg;
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT count(*) FROM work WHERE id = $1", "i", c->id);
+
+    return code ? code : store_take_int(rows, &c->due, e);
+}
+
+enum err_code store_work_is_there(struct store *s, int64_t id, bool *ret, struct err *e)
+{
+    struct coming c = {.id = id};
+    enum err_code code = db_read(s->db, read_is_there, &c, e);
+
+    if (!code)
+        *ret = c.due != 0;
     return code;
 }
 

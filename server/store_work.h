@@ -107,6 +107,8 @@ enum err_code store_work_waiting(struct store *s, enum work_kind kind, int64_t u
                                  struct err *e);
 /** When the row about this comes next, wall ms; 0: it has none, it is parked, or somebody is at work on it. */
 enum err_code store_work_due(struct store *s, int64_t id, int64_t *ret, struct err *e);
+/** Is there work of this id, also such as somebody has at hand, or that waits for a person? */
+enum err_code store_work_is_there(struct store *s, int64_t id, bool *ret, struct err *e);
 /** Rows by kind, leased or not (for the metrics). */
 enum err_code store_work_count(struct store *s, int64_t ret[WORK_KINDS], struct err *e);
 

@@ -1565,6 +1565,11 @@ static void test_admin__how_an_isolation_is_stopped_is_said(void **state)
     fetched_clear(&gone);
     run(d, "INSERT INTO work (id, kind, priority, due, attempts, fence, created)"
            " VALUES (4711, 6, 1, 4102444800000, 0, 0, 1)");
+    /* but it has not while it looks */
+    run(d, "UPDATE work SET owner = 'a replica' WHERE id = 4711");
+    assert_int_equal(ask(d, "GET", path, NULL, &gone), 200);
+    assert_non_null(strstr(gone.body, "begin anew"));
+    fetched_clear(&gone);
     /* nobody looks out for a machine whose cases were let go */
     run(d, "UPDATE cases SET state = 'dropped'");
     (void)snprintf(path, sizeof path, "/isolations/%s", id);

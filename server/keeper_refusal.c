@@ -41,6 +41,7 @@ void keeper_refusal_note(struct keeper_refusals *r, struct engine *g, bool asked
 void keeper_refusal_over(struct keeper_refusals *r, struct engine *g, bool all)
 {
     r->changed = (struct keeper_refusal){.owed = false};
+    r->unread = !all;
     if (all)
         r->asked = r->changed;
     show(r, g);
@@ -51,6 +52,7 @@ struct telling {
     struct runtime *rt;
     struct arena *arena;
     const char *why; /* NULL: it is over */
+    bool unread;     /* then: for the files that it names alone */
 };
 
 static enum err_code tell_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -86,15 +88,22 @@ static enum err_code tell_fn(struct db_tx *tx, void *arg, struct err *e)
     n.subject = "the configuration is in force";
     n.headline = "What the configuration says is in force again";
     n.body = "Nothing is left out of it.";
+    if (t->unread) {
+        n.subject = "the configuration file itself was NOT read";
+        n.headline = "The files that the configuration names are in force again";
+        n.body =
+            "The configuration itself says something else by now, and that is not in force: let it be read "
+            "(SIGHUP, `systemctl reload cordon`).";
+    }
     return notice_system_turn(tx, t->g, t->rt, t->arena, &n, REFUSED, now, e);
 }
 
 /* Could it be written? */
-static bool tell(struct engine *g, const char *why)
+static bool tell(struct engine *g, const char *why, bool unread)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
-    struct telling t = {.g = g, .rt = rt, .arena = arena, .why = why};
+    struct telling t = {.g = g, .rt = rt, .arena = arena, .why = why, .unread = unread};
     struct err e;
     enum err_code code =
         arena ? db_write(g->store->db, tell_fn, &t, &e) : err_set(&e, ERR_NOMEM, "notice");
@@ -120,11 +129,11 @@ void keeper_refusal_tell(struct keeper_refusals *r, struct engine *g)
     for (size_t i = 0; i < 2 && ok; i++) {
         if (!both[i]->owed || clock_mono_ms(g->clock) < both[i]->due_ms)
             continue;
-        ok = tell(g, both[i]->why);
+        ok = tell(g, both[i]->why, false);
         both[i]->owed = !ok;
         r->told_over = false;
     }
     if (ok && over && !r->told_over)
-        ok = r->told_over = tell(g, NULL);
+        ok = r->told_over = tell(g, NULL, r->unread);
     r->next_ms = ok ? 0 : clock_mono_ms(g->clock) + TRY_AGAIN_MS;
 }

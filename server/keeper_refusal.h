@@ -21,7 +21,8 @@ struct keeper_refusals {
     struct keeper_refusal asked;   /* of all that a person asked for */
     struct keeper_refusal changed; /* of files that changed by themselves */
     bool told_over;                /* or there was nothing to tell */
-    int64_t next_ms;               /* mono: the store is not tried before */
+    bool unread;     /* the file itself says something else, which nobody asked for yet */
+    int64_t next_ms; /* mono: the store is not tried before */
 };
 
 /** What was read did not come into force. asked: by a person's word. waits: it is tried again, as it was the store's fault:

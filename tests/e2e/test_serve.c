@@ -801,6 +801,23 @@ static void test_serve__what_a_person_asked_for_is_told_though_the_files_settle(
     house_stop(h);
 }
 
+/* Nor is it said that all is in force where the file says more by now, which nobody asked for yet. */
+static void test_serve__that_files_settled_says_nothing_of_a_file_that_was_not_read(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+    const char *secret_name = strrchr(h->secret_file, '/') + 1;
+    char *secret = slurp(h->secret_file);
+
+    (void)state;
+    free(house_write_file(h, secret_name, "whsec_tooshort"));
+    assert_int_equal(mails_with(h, 1, "X-Cordon-State: configuration_refused"), 1);
+    edit(h, "email: {}", "email: { }");
+    free(house_write_file(h, secret_name, secret));
+    assert_int_equal(mails_with(h, 2, "itself was NOT read"), 1);
+    free(secret);
+    house_stop(h);
+}
+
 /* ---- unix sockets -------------------------------------------------------------------------------------------- */
 
 static void test_serve__both_sides_on_unix_sockets(void **state)
@@ -885,6 +902,7 @@ int main(void)
         cmocka_unit_test(test_serve__people_are_told_that_what_they_changed_is_not_in_force),
         cmocka_unit_test(test_serve__a_rotated_secret_does_not_put_a_refused_file_in_force),
         cmocka_unit_test(test_serve__what_a_person_asked_for_is_told_though_the_files_settle),
+        cmocka_unit_test(test_serve__that_files_settled_says_nothing_of_a_file_that_was_not_read),
         cmocka_unit_test(test_serve__both_sides_on_unix_sockets),
         cmocka_unit_test(test_serve__one_address_leaves_others_room_at_the_admin_address),
     };
